@@ -1,17 +1,19 @@
+import { createSimulator } from 'breakwater/testing';
 import { vi } from 'vitest';
 
 /** A key as the service issues them, and no key of anybody. */
 const fakeKey = `sk-${'0123456789abcdef'.repeat(2)}`;
 
 /**
- * The world in which documented code runs: no network, a key in the environment, and a silent console. Plain http
- * is passed on, because an example may serve something on the loopback interface.
+ * The world in which documented code runs: no network, a key in the environment, and a silent console. The simulated
+ * service stands behind every https address. Plain http is passed on, because an example may serve something on the
+ * loopback interface.
  *
  * @returns A function that puts the real world back.
  */
 export function installWorld(): () => void {
   const realFetch = globalThis.fetch;
-  const serviceFetch = createService();
+  const { fetch: serviceFetch } = createSimulator();
   vi.stubEnv('DEEPSEEK_API_KEY', fakeKey);
   vi.stubGlobal('fetch', (input: string | URL | Request, init?: RequestInit) => {
     const url = input instanceof Request ? input.url : String(input);
@@ -23,9 +25,4 @@ export function installWorld(): () => void {
     vi.unstubAllGlobals();
     vi.restoreAllMocks();
   };
-}
-
-/** The service behind every https address. The simulator of `breakwater/testing` belongs here. */
-function createService(): typeof fetch {
-  return async () => Response.json({ ok: true });
 }

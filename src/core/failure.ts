@@ -1,0 +1,52 @@
+/**
+ * @module What kind of failure a call met, told by where it was thrown and never by a runtime's words: those differ from
+ * runtime to runtime and from version to version, and whoever matches them misses the next one.
+ */
+
+import type { Call } from './call.ts';
+import { isBreakwaterError } from './errors.ts';
+import type { Cause } from './events.ts';
+
+/**
+ * `aborted`: the caller went away. `refused`: one of our layers did not send it. `timeout`: one of our clocks, or the
+ * runtime's. `deadline`: the time for the whole call is over. `network`: everything else that a fetch throws. `invalid`: there is no such request.
+ */
+export type FailureKind = 'aborted' | 'refused' | 'timeout' | 'deadline' | 'network' | 'invalid';
+
+/** Tells the failures of a fetch apart. */
+export function failureKind(error: unknown, call: Call): FailureKind {
+  if (call.signal?.aborted) return 'aborted';
+  if (isBreakwaterError(error)) {
+    // By the beginning of the code, because the connection errors of a preset are network failures too.
+    const [family] = (error.code as string).split('_');
+    if (family === 'TIMEOUT') return error.code === 'TIMEOUT_TOTAL' ? 'deadline' : 'timeout';
+    return family === 'STREAM' || family === 'CONNECTION' ? 'network' : 'refused';
+  }
+  const { name } = error as Partial<Error>;
+  if (name === 'TimeoutError') return 'timeout';
+  if (name === 'AbortError') return 'aborted';
+  return error instanceof TypeError && isInvalid(call) ? 'invalid' : 'network';
+}
+
+/** fetch throws the same TypeError for a lost connection and for a request that cannot be built: only the latter can be tried out. */
+function isInvalid({ url, method, headers, body }: Call): boolean {
+  try {
+    const request = new Request(url, { method, headers });
+    return !/^(https?|data|blob):/.test(request.url) || (body != null && /^(GET|HEAD)$/.test(request.method));
+  } catch {
+    return true;
+  }
+}
+
+/** How often a status is worth a repetition: `maxRetries` for those that say "later", two for those that may mean a fault, none for those that will be the same next time. */
+export function retriesForStatus(status: number, maxRetries: number): number {
+  if (status === 429 || (status >= 502 && status <= 504)) return maxRetries;
+  return status >= 500 || status === 408 || status === 409 || status === 425 ? Math.min(2, maxRetries) : 0;
+}
+
+/** What an event says about a failure: a status, a code of ours, or the name of a foreign error. */
+export function causeOf(failure: unknown): Cause {
+  if (failure instanceof Response) return failure.status;
+  if (isBreakwaterError(failure)) return failure.code;
+  return failure instanceof Error ? failure.name : 'unknown';
+}

@@ -1,0 +1,115 @@
+/**
+ * @module A request that the service will surely refuse costs a round trip, a place in its queue and, worst, a
+ * message that names no field. A schema finds it here. It only judges: what a schema would strip or change is sent all the
+ * same, because a field that a schema does not know may be one that the service needs.
+ */
+
+import { loadBody, payloadOf } from '../core/body.ts';
+import type { Call } from '../core/call.ts';
+import { defineMiddleware } from '../core/define-middleware.ts';
+import { PayloadError, type PayloadIssue } from '../core/errors.ts';
+import { aFunction, type Rule, readOptions } from '../core/options.ts';
+import type { StandardIssue, StandardResult, StandardSchema } from '../core/standard-schema.ts';
+import type { Middleware } from '../core/types.ts';
+
+/** What {@link payloadSchema} is told. */
+export interface PayloadSchemaOptions {
+  /** Validates the body, as parsed JSON. Any schema that implements Standard Schema 1: valibot, zod, arktype and others. */
+  readonly schema: StandardSchema;
+  /**
+   * Says whether this call's body is what the schema describes.
+   * @default every call with a JSON body
+   */
+  readonly shouldValidate?: ((call: Call) => boolean) | undefined;
+  /**
+   * Finds what is unwise in a valid body, but would be accepted; it becomes a `payload.advice` event.
+   * @default none
+   */
+  readonly advise?: ((payload: unknown) => readonly PayloadIssue[]) | undefined;
+}
+
+const aSchema: Rule = { must: 'a Standard Schema', type: 'object' };
+
+/**
+ * Validates the JSON body of a request before it is sent.
+ *
+ * A body that is not JSON, or of a kind that cannot be looked at (a stream, a form, a Blob), passes with a
+ * `payload.skipped` event. A schema that validates asynchronously is awaited; one that throws passes its error on.
+ *
+ * @param schemaOrOptions The schema alone, or with options.
+ * @throws {TypeError | RangeError} From the factory, for wrong options.
+ * @throws {PayloadError} From the fetch: `PAYLOAD_INVALID`, with every issue and its path.
+ *
+ * @example A schema of your own
+ * ```ts throws
+ * import { payloadSchema } from 'breakwater';
+ * import * as v from 'valibot';
+ *
+ * const schema = v.looseObject({ temperature: v.pipe(v.number(), v.maxValue(2, 'must be 2 or less')) });
+ * const checked = payloadSchema(schema)(fetch);
+ * const body = JSON.stringify({ temperature: 2.5 });
+ * await checked('https://api.deepseek.com/chat/completions', { method: 'POST', body }); // temperature: must be 2 or less
+ * ```
+ */
+export function payloadSchema(schemaOrOptions: StandardSchema | PayloadSchemaOptions): Middleware {
+  const subject = 'payloadSchema middleware';
+  const options = isSchema(schemaOrOptions) ? { schema: schemaOrOptions } : schemaOrOptions;
+  // A schema may be a function, as those of arktype are, so its type is not what tells it.
+  const { schema, ...rest } = options ?? {};
+  if (!isSchema(schema)) {
+    throw new TypeError(
+      `Cannot create ${subject} as "schema" must be ${aSchema.must}: current value is ${typeof schema}`,
+    );
+  }
+  const rules = { schema: aSchema, shouldValidate: aFunction, advise: aFunction };
+  const { shouldValidate, advise } = readOptions<PayloadSchemaOptions, object>(
+    subject,
+    rest as PayloadSchemaOptions,
+    {},
+    rules,
+  );
+  const judge = ({ issues }: StandardResult, payload: unknown, call: Call): void => {
+    if (issues) throw new PayloadError(issues.map((issue) => toPayloadIssue(issue, payload)));
+    const advice = advise?.(payload) ?? [];
+    if (advice.length > 0) call.context.emit?.({ type: 'payload.advice', issues: advice });
+  };
+  // No async function: most calls have nothing to wait for, and a promise per layer is what a chain costs.
+  const check = (call: Call, next: (call: Call) => Promise<Response>): Promise<Response> => {
+    if (shouldValidate && !shouldValidate(call)) return next(call);
+    const payload = payloadOf(call);
+    if (payload === undefined) {
+      if (call.body != null) call.context.emit?.({ type: 'payload.skipped' });
+      return next(call);
+    }
+    const result = schema['~standard'].validate(payload);
+    const proceed = (settled: StandardResult): Promise<Response> => {
+      judge(settled, payload, call);
+      return next(call);
+    };
+    return 'then' in result ? result.then(proceed) : proceed(result);
+  };
+  return defineMiddleware('payloadSchema', (call, next) => {
+    return call.request ? loadBody(call).then((loaded) => check(loaded, next)) : check(call, next);
+  });
+}
+
+function isSchema(value: unknown): value is StandardSchema {
+  const standard = (value as Partial<StandardSchema> | null | undefined)?.['~standard'];
+  return typeof standard?.validate === 'function';
+}
+
+function toPayloadIssue({ path = [], message }: StandardIssue, payload: unknown): PayloadIssue {
+  const keys = path.map((step) => (typeof step === 'object' ? step.key : step));
+  const shownPath = keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  const value = keys.reduce<unknown>(
+    (parent, key) => (parent as Record<PropertyKey, unknown> | null)?.[key],
+    payload,
+  );
+  return { path: shownPath.replace(/^\./, ''), message: withoutValue(message, value) };
+}
+
+/** Many schema libraries repeat the refused value in the message, and a body must not get into a log. */
+function withoutValue(message: string, value: unknown): string {
+  if (typeof value === 'string') return message.replaceAll(JSON.stringify(value), '"…"');
+  return typeof value === 'number' ? message.replaceAll(`received ${value}`, 'received …') : message;
+}

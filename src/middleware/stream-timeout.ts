@@ -1,0 +1,104 @@
+/**
+ * @module One timeout cannot bound a streamed answer: short enough to notice a dead connection, it kills healthy answers, and a
+ * timer on the headers alone waits for ever on a stream that stalls. Four clocks can, each for its own silence; and
+ * an answer whose first byte has not come is held back, because until then another attempt does no harm.
+ */
+
+import type { Call } from '../core/call.ts';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { defineMiddleware } from '../core/define-middleware.ts';
+import { aFunction, anObject, aPositiveDuration, oneOf, readOptions } from '../core/options.ts';
+import { type GuardSettings, StreamGuard, type StreamLimits } from '../core/stream-guard.ts';
+import type { Middleware } from '../core/types.ts';
+
+/** What {@link streamTimeout} is told. */
+export interface StreamTimeoutOptions {
+  /**
+   * The longest wait for the response headers of an attempt, in milliseconds. `Infinity` waits for ever. Must be a
+   * positive number.
+   * @default 60_000
+   */
+  readonly headersMs?: number | undefined;
+  /**
+   * The longest time from the start of an attempt to the first byte of its answer, in milliseconds. Must be a positive
+   * number.
+   * @default 180_000
+   */
+  readonly firstTokenMs?: number | undefined;
+  /**
+   * The longest silence within an answer, in milliseconds. It runs only while somebody waits for data, so a consumer may
+   * pause as long as it likes. Must be a positive number.
+   * @default 60_000
+   */
+  readonly idleMs?: number | undefined;
+  /**
+   * The longest time of the whole call, with all its attempts and waits, in milliseconds. Must be a positive number.
+   * @default none
+   */
+  readonly totalMs?: number | undefined;
+  /**
+   * Until when a 2xx Response is held back: `'first-token'` lets the layers above act on an answer that never begins, `'headers'`
+   * hands it over at once.
+   * @default 'first-token'
+   */
+  readonly hold?: 'first-token' | 'headers' | undefined;
+  /**
+   * Gives this call other limits than the rest; what it leaves out stays as it is.
+   * @default none
+   */
+  readonly limitsFor?: ((call: Call) => Partial<StreamLimits> | undefined) | undefined;
+  /**
+   * Measures the silences.
+   * @default the clock of the runtime
+   */
+  readonly clock?: Clock | undefined;
+}
+
+/** The defaults of {@link streamTimeout}. */
+export const STREAM_TIMEOUT_DEFAULTS: {
+  readonly headersMs: number;
+  readonly firstTokenMs: number;
+  readonly idleMs: number;
+  readonly hold: 'first-token' | 'headers';
+} = Object.freeze({ headersMs: 60_000, firstTokenMs: 180_000, idleMs: 60_000, hold: 'first-token' });
+
+/**
+ * Bounds each silence of a call, to the end of its body, and reports how the answer ended.
+ *
+ * The caller sees a rejection while the answer is held back, and afterwards an error of the body stream. Answers that are
+ * no 2xx, or have no body, are returned as they came. Aborting the call, or cancelling its body, aborts what is below.
+ *
+ * @throws {TypeError | RangeError} From the factory, for wrong options.
+ * @throws {StreamTimeoutError} From the fetch or the body: `TIMEOUT_HEADERS`, `TIMEOUT_FIRST_TOKEN`, `TIMEOUT_IDLE` or
+ * `TIMEOUT_TOTAL`.
+ * @throws {StreamBrokenError} From the fetch or the body: `STREAM_RESET`, when the connection was lost in the answer.
+ *
+ * @example An answer that never begins
+ * ```ts throws
+ * import { streamTimeout } from 'breakwater';
+ *
+ * const stalled = async () => new Response(new ReadableStream());
+ * await streamTimeout({ firstTokenMs: 10 })(stalled)('https://api.deepseek.com/models'); // TIMEOUT_FIRST_TOKEN
+ * ```
+ */
+export function streamTimeout(options?: StreamTimeoutOptions): Middleware {
+  const {
+    clock = systemClock,
+    limitsFor,
+    totalMs = Number.POSITIVE_INFINITY,
+    ...limits
+  } = readOptions('streamTimeout middleware', options, STREAM_TIMEOUT_DEFAULTS, {
+    headersMs: aPositiveDuration,
+    firstTokenMs: aPositiveDuration,
+    idleMs: aPositiveDuration,
+    totalMs: aPositiveDuration,
+    hold: oneOf('first-token', 'headers'),
+    limitsFor: aFunction,
+    clock: anObject,
+  });
+  const settings: GuardSettings = { ...limits, totalMs, clock };
+  return defineMiddleware('streamTimeout', (call, next) => {
+    const changed = limitsFor?.(call);
+    return new StreamGuard(call, changed ? { ...settings, ...changed } : settings).run(next);
+  });
+}
