@@ -20,6 +20,7 @@ export interface CallChanges {
   readonly headers?: Headers;
   readonly body?: BodyInit | null;
   readonly signal?: AbortSignal | null;
+  readonly redirect?: RequestRedirect;
   readonly attempt?: Attempt;
 }
 

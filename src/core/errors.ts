@@ -111,16 +111,23 @@ export class StreamTimeoutError extends BreakwaterError<keyof typeof clocks> imp
   }
 }
 
+const breakages = {
+  STREAM_RESET: 'Connection was lost in the answer',
+  STREAM_TRUNCATED: 'Answer ended before it was finished',
+  STREAM_FAILED: 'Service reported an error in the answer',
+  STREAM_MALFORMED: 'Answer holds what is no part of an answer',
+};
+
 /** The answer broke off. */
-export class StreamBrokenError extends BreakwaterError<'STREAM_RESET'> implements StreamProgress {
+export class StreamBrokenError extends BreakwaterError<keyof typeof breakages> implements StreamProgress {
   readonly receivedBytes: number;
   readonly committed: boolean;
 
-  constructor({ receivedBytes, committed }: StreamProgress, cause: unknown) {
+  constructor(code: keyof typeof breakages, { receivedBytes, committed }: StreamProgress, cause?: unknown) {
     super(
-      'STREAM_RESET',
-      `Connection was lost in the answer: ${receivedBytes} bytes had arrived`,
-      scrub(cause),
+      code,
+      `${breakages[code]}: ${receivedBytes} bytes had arrived`,
+      cause === undefined ? cause : scrub(cause),
     );
     this.receivedBytes = receivedBytes;
     this.committed = committed;

@@ -43,10 +43,10 @@ function longest(value: string | null, readNumber: Read, readOther?: Read): numb
   for (const element of value.split(/,(?! \d\d[ -][A-Z])/)) {
     const text = element.trim();
     // Number() alone would also read hexadecimal, exponents, signs and "Infinity".
-    const ms = (/^[\d.]+$/.test(text) ? readNumber(text) : readOther?.(text)) ?? 0;
-    if (ms > longestMs) longestMs = Math.min(ms, Number.MAX_SAFE_INTEGER);
+    const ms = /^[\d.]+$/.test(text) ? readNumber(text) : readOther?.(text);
+    longestMs = Math.max(longestMs, ms || 0); // "1.2.3" is NaN
   }
-  return longestMs || undefined;
+  return Math.min(longestMs, Number.MAX_SAFE_INTEGER) || undefined;
 }
 
 function untilDate(text: string, wallNow: () => number): number | undefined {

@@ -194,7 +194,8 @@ export class StreamGuard {
     const progress = this.#progress();
     const silentMs = this.#settings.clock.now() - this.#waitingSince;
     if (isBreakwaterError(error)) this.#fail(error);
-    else if (this.#isEventStream || silentMs < SILENCE_MS) this.#fail(new StreamBrokenError(progress, error));
+    else if (this.#isEventStream || silentMs < SILENCE_MS)
+      this.#fail(new StreamBrokenError('STREAM_RESET', progress, error));
     else {
       const code = progress.committed ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
       this.#fail(new StreamTimeoutError(code, Math.round(silentMs), progress));

@@ -1,0 +1,72 @@
+/** @module From what the service sends to what the caller wants: one shape for whole answers and for pieces. */
+
+import * as v from 'valibot';
+import type { PayloadIssue } from '../core/errors.ts';
+import { AnswerError } from './errors.ts';
+import { chatAnswerSchema } from './schemas.ts';
+import type { ChatAnswer, ChatAnswerChunk, ChatChunk, ChatCompletion } from './types.ts';
+
+/**
+ * Reads a whole answer.
+ *
+ * @throws {AnswerError} When the body is blank, is no JSON, or is no answer.
+ */
+export function readAnswer(text: string): ChatCompletion {
+  const raw = parseAnswer(text);
+  const { message, finish_reason } = raw.choices[0] ?? { message: {} };
+  return {
+    content: message.content ?? '',
+    reasoningContent: message.reasoning_content ?? '',
+    toolCalls: message.tool_calls ?? [],
+    finishReason: finish_reason ?? undefined,
+    ...about(raw),
+    raw,
+  };
+}
+
+function parseAnswer(text: string): ChatAnswer {
+  if (text.trim() === '')
+    throw new AnswerError('ANSWER_EMPTY', 'Answer is empty: the body held no text', text);
+  let value: unknown;
+  try {
+    value = JSON.parse(text); // which tolerates the blank lines that a queued call begins with
+  } catch {
+    throw new AnswerError(
+      'ANSWER_UNPARSABLE',
+      `Answer is not JSON: ${text.length} characters had arrived`,
+      text,
+    );
+  }
+  const result = v.safeParse(chatAnswerSchema, value);
+  if (result.success) return result.output;
+  const issues = result.issues.map(
+    (issue): PayloadIssue => ({ path: v.getDotPath(issue) ?? '', message: `expected ${issue.expected}` }),
+  );
+  throw new AnswerError(
+    'ANSWER_INVALID',
+    `Answer is not a chat completion: ${issues[0]?.path ?? ''}`,
+    text,
+    issues,
+  );
+}
+
+/** One piece of an answer. A piece without a choice, as some carry the usage, brings nothing else. */
+export function readChunk(raw: ChatAnswerChunk): ChatChunk {
+  const { delta, finish_reason } = raw.choices?.[0] ?? {};
+  return {
+    content: delta?.content ?? '',
+    reasoningContent: delta?.reasoning_content ?? '',
+    toolCalls: delta?.tool_calls ?? [],
+    finishReason: finish_reason ?? undefined,
+    ...about(raw),
+    raw,
+  };
+}
+
+function about({
+  usage,
+  model,
+  id,
+}: ChatAnswer | ChatAnswerChunk): Pick<ChatChunk, 'usage' | 'model' | 'id'> {
+  return { usage: usage ?? undefined, model, id };
+}

@@ -1,0 +1,62 @@
+/** @module The events of a streamed answer, as objects. */
+
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import * as v from 'valibot';
+import { StreamBrokenError } from '../core/errors.ts';
+import { readChunk } from './answer.ts';
+import { chatChunkSchema } from './schemas.ts';
+import type { ChatChunk } from './types.ts';
+
+/** The largest single event that is put together, in characters: a line that never ends must not fill the memory. */
+const MAX_EVENT_LENGTH = 8 * 1024 * 1024;
+
+/**
+ * Reads a streamed answer piece by piece. Leaving the loop cancels the stream.
+ *
+ * @throws {StreamBrokenError} `STREAM_TRUNCATED` when it ends without `[DONE]` and without a finish reason, `STREAM_MALFORMED`
+ * when an event is no piece of an answer, `STREAM_FAILED` when it is an error.
+ */
+export async function* readEvents(
+  body: ReadableStream<Uint8Array>,
+): AsyncGenerator<ChatChunk, void, undefined> {
+  const reader = body.getReader();
+  const events: EventSourceMessage[] = [];
+  const progress = { receivedBytes: 0, committed: true };
+  const fail = (code: StreamBrokenError['code'], cause?: unknown) =>
+    new StreamBrokenError(code, progress, cause);
+  let parserError: unknown;
+  const parser = createParser({
+    onEvent: (event) => void events.push(event),
+    onError: (error) => {
+      if (error.type === 'max-buffer-size-exceeded') parserError = error;
+    },
+    maxBufferSize: MAX_EVENT_LENGTH,
+  });
+  const decoder = new TextDecoder();
+  let finished = false;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      progress.receivedBytes += value.byteLength;
+      parser.feed(decoder.decode(value, { stream: true }));
+      if (parserError) throw fail('STREAM_MALFORMED', parserError);
+      for (const { data } of events.splice(0)) {
+        if (data === '[DONE]') return;
+        const chunk = parseChunk(data, fail);
+        finished ||= chunk.finishReason !== undefined;
+        yield chunk;
+      }
+    }
+    if (!finished) throw fail('STREAM_TRUNCATED');
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function parseChunk(data: string, fail: (code: StreamBrokenError['code']) => Error): ChatChunk {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), chatChunkSchema), data);
+  if (!result.success) throw fail('STREAM_MALFORMED');
+  if (result.output.error !== undefined && !result.output.choices) throw fail('STREAM_FAILED');
+  return readChunk(result.output);
+}
