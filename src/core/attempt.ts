@@ -6,6 +6,13 @@
 
 import type { ChainEvent, Settlement } from './events.ts';
 
+/** A body as parsed JSON, and those that were known before: each route of a fallback may send another. */
+export interface KnownPayload {
+  readonly body: unknown;
+  readonly value: unknown;
+  readonly before?: KnownPayload | undefined;
+}
+
 /** What the layers know of one call, over all of its attempts. Times are on the clock of the layer that wrote them. */
 export interface CallContext {
   /** When the outermost layer that has a clock first saw the call, in milliseconds. */
@@ -15,7 +22,7 @@ export interface CallContext {
   /** When the answer last made progress, in milliseconds. */
   lastProgressAt?: number;
   /** The body as parsed JSON, valid for exactly this body; {@link payloadOf} reads it. */
-  payload?: { readonly body: unknown; readonly value: unknown };
+  payload?: KnownPayload;
   /** Tells the observer; undefined when there is none. */
   emit?: ((event: ChainEvent) => void) | undefined;
 }

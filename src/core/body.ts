@@ -33,6 +33,7 @@ export async function loadBody(call: Call, maxBytes: number = MAX_REPLAY_BYTES):
   const reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> = request.body.getReader();
   const abort = () => void reader.cancel(signal?.reason).catch(() => {});
   signal?.addEventListener('abort', abort);
+  if (signal?.aborted) abort();
   try {
     const chunks: Uint8Array<ArrayBuffer>[] = [];
     const limit = typeof location === 'undefined' ? maxBytes : Number.POSITIVE_INFINITY;
@@ -65,8 +66,10 @@ function restream(
 
 /** The body as parsed JSON; undefined where it is no JSON, or of a kind that cannot be looked at. It is parsed once per call, however many layers ask. */
 export function payloadOf({ body, context }: Call): unknown {
-  if (context.payload?.body !== body) context.payload = { body, value: parse(textOf(body)) };
-  return context.payload?.value;
+  for (let known = context.payload; known; known = known.before) if (known.body === body) return known.value;
+  const value = parse(textOf(body));
+  context.payload = { body, value, before: context.payload };
+  return value;
 }
 
 function textOf(body: unknown): string | undefined {

@@ -31,6 +31,8 @@ export class Call implements RequestInit {
   declare readonly request: Request | undefined;
   declare readonly method: string;
   declare readonly headers: Headers;
+  /** The Request that was left behind when the URL changed: on Node its signal dies with it. */
+  declare readonly kept?: Request;
   /** Absent where there is none, and where it still lies in {@link Call.request}. */
   declare readonly body?: BodyInit | null;
   declare readonly signal?: AbortSignal | null;
@@ -39,13 +41,15 @@ export class Call implements RequestInit {
     const request = isRequest(input) ? input : undefined;
     // Not Object.assign: a Request may be given as the init, and its fields are getters of its prototype.
     const fields: Mutable<Call> & Handoff & Branded & Record<string, unknown> = this as never;
-    for (const key in init) fields[key] = init[key as keyof RequestInit];
+    // A field that is called like a member of ours would replace it.
+    for (const key in init) if (!(key in Call.prototype)) fields[key] = init[key as keyof RequestInit];
     fields.url = request ? request.url : String(input);
     fields.request = request;
     fields.method = init?.method ?? request?.method ?? 'GET';
     fields.headers = headersOf(init?.headers ?? request?.headers);
     const signal = init?.signal === undefined ? request?.signal : init.signal;
     if (signal !== undefined) fields.signal = signal;
+    if (init?.body !== undefined) fields.body = init.body; // for…in does not see the getters of a class
     fields[BRAND] = (init as Branded | undefined)?.[BRAND] ?? new Attempt({}, 1);
     if (init?.breakwater) {
       const { payload, body } = init.breakwater;
@@ -67,10 +71,15 @@ export class Call implements RequestInit {
 
   /** A fork with some fields changed. One that changes the URL leaves the Request behind, and takes over what it carried. */
   with({ attempt, ...changes }: CallChanges): Call {
-    const fork: Mutable<Call> & Branded = Object.assign(Object.create(Call.prototype), this, changes);
+    const fork: Mutable<Call> & Branded & Record<string, unknown> = Object.assign(
+      Object.create(Call.prototype),
+      this,
+      changes,
+    );
     if (attempt) fork[BRAND] = attempt;
     if (changes.url !== undefined && this.request) {
-      for (const name of carried) Object.assign(fork, pick(this.request, name));
+      for (const name of carried) fork[name] ??= this.request[name as 'cache'];
+      fork.kept = this.request;
       fork.request = undefined;
     }
     return fork;
@@ -96,11 +105,6 @@ const carried = [
   'cf',
 ] as const;
 
-function pick(request: Request, name: string): object {
-  const value = request[name as keyof Request];
-  return value === undefined ? {} : { [name]: value };
-}
-
 /** The Call that a fetch was called with, or a new one. */
 export function toCall(input: string | URL | Request, init?: RequestInit): Call {
   return init instanceof Call && input === (init.request ?? init.url) ? init : new Call(input, init);
@@ -116,7 +120,7 @@ function isRequest(input: string | URL | Request): input is Request {
  */
 function headersOf(headers: HeadersInit | undefined): Headers {
   if (!headers || headers instanceof Headers) return new Headers(headers);
-  const entries = Symbol.iterator in headers ? [...headers] : headers; // an iterable can be read only once
+  const entries = Symbol.iterator in Object(headers) ? [...(headers as string[][])] : headers; // an iterable can be read only once
   try {
     return new Headers(entries as HeadersInit);
   } catch (error) {

@@ -166,26 +166,25 @@ export function untilProbeMs(state: CircuitState, now: number, rules: CircuitRul
 }
 
 function count(state: ClosedCircuit, result: CircuitResult, rules: CircuitRules): CircuitState {
-  const { now, random } = result;
+  const { now } = result;
   const failed = Number(result.outcome === 'failure');
   const failures = failed && state.failures + 1;
   const buckets = rules.failureRatio === undefined ? state.buckets : slide(state.buckets, failed, now, rules);
   if (failures < rules.maxFailures && !isOverRatio(buckets, rules)) {
     return failures === state.failures && buckets === state.buckets ? state : { ...state, failures, buckets };
   }
-  const nextProbeAt = now + spread(random, rules);
   const generation = state.generation + 1;
-  // Open until now, and prolonged from there: that is all that opening is.
-  const open = {
+  // An open time that is over, and a failure after it: that is all that opening is.
+  const over = {
     state: 'open',
     generation,
     openUntil: now,
     toldUntil: now,
-    nextProbeAt,
+    nextProbeAt: now,
     probes: [],
     begun: 0,
   } as const;
-  return prolong(open, result, rules);
+  return prolong(over, result, rules);
 }
 
 function slide(
@@ -214,15 +213,21 @@ function isOverRatio(
   return calls >= minCalls && failures / calls >= failureRatio;
 }
 
-/** After a failure: an open time that is over begins anew, and a told time puts off its end and the next probe. */
-function prolong(state: OpenCircuit, { now, toldMs }: CircuitResult, rules: CircuitRules): CircuitState {
+/** After a failure: an open time that is over begins anew, probe interval included, and a told time puts off its end and the next probe. */
+function prolong(
+  state: OpenCircuit,
+  { now, random, toldMs }: CircuitResult,
+  rules: CircuitRules,
+): CircuitState {
   const toldUntil = now + Math.min(toldMs || 0, maxOpenMs(rules));
-  const openUntil = Math.max(now < state.openUntil ? state.openUntil : now + rules.openMs, toldUntil);
+  const isOver = now >= state.openUntil;
+  const openUntil = Math.max(isOver ? now + rules.openMs : state.openUntil, toldUntil);
+  const nextProbeAt = isOver ? now + spread(random, rules) : state.nextProbeAt;
   return {
     ...state,
     openUntil,
     toldUntil: Math.max(state.toldUntil, toldUntil),
-    nextProbeAt: Math.min(openUntil, Math.max(state.nextProbeAt, toldUntil)),
+    nextProbeAt: Math.min(openUntil, Math.max(nextProbeAt, toldUntil)),
   };
 }
 

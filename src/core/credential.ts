@@ -13,7 +13,7 @@ const CREDENTIAL_HEADERS = [
 
 /** Template syntax, names of variables, and the values that stand in documentation: a variable that was never loaded. */
 const placeholder =
-  /^(undefined|null|nan|none|true|false|change-?me|(sk-)?(x{3,}|\.{3}|\*{3,}|(your|insert|enter|replace)[-_ ].*)|\[object \w+\]|[A-Z][A-Z0-9_]*_(KEY|TOKEN|SECRET)|process\.env.*|.*\.json)$|[${}<>%]/i;
+  /^(sk-)?(undefined|null|nan|none|true|false|change-?me|x{3,}|\.{3}|\*{3,}|(your|insert|enter|replace)[-_ ].*|\[object \w+\]|[A-Z][A-Z0-9_]*_(KEY|TOKEN|SECRET)|process\.env.*|.*\.json)$|[${}<>%]/i;
 
 /** Finds what is wrong with the credential of a request, and keeps the credential to itself. */
 export function credentialError(headers: Headers): AuthCheckError | undefined {

@@ -22,7 +22,7 @@ export function failureKind(error: unknown, call: Call): FailureKind {
     if (family === 'TIMEOUT') return error.code === 'TIMEOUT_TOTAL' ? 'deadline' : 'timeout';
     return family === 'STREAM' || family === 'CONNECTION' ? 'network' : 'refused';
   }
-  const { name } = error as Partial<Error>;
+  const name = (error as Partial<Error> | null | undefined)?.name;
   if (name === 'TimeoutError') return 'timeout';
   if (name === 'AbortError') return 'aborted';
   return error instanceof TypeError && isInvalid(call) ? 'invalid' : 'network';

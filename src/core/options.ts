@@ -13,6 +13,12 @@ export interface Rule {
 
 export const aFunction: Rule = { must: 'a function', type: 'function' };
 export const anObject: Rule = { must: 'an object', type: 'object', test: (value: unknown) => value !== null };
+export const aClock: Rule = {
+  must: 'a clock',
+  type: 'object',
+  test: (clock: Record<string, unknown>) =>
+    ['now', 'wall', 'setTimeout', 'clearTimeout'].every((name) => typeof clock[name] === 'function'),
+};
 export const aBoolean: Rule = { must: 'true or false', type: 'boolean' };
 export const aCount: Rule = number(
   'a non-negative integer',
@@ -52,15 +58,15 @@ export function readOptions<Options extends object, Defaults extends Partial<Opt
   defaults: Defaults,
   rules: { readonly [Name in keyof Options]-?: Rule },
 ): Options & Defaults {
-  const given = (options ?? {}) as Record<string, unknown>;
-  if (typeof given !== 'object' || Array.isArray(given)) {
+  const given = options === undefined ? {} : options;
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new TypeError(
       `Cannot create ${subject} as its options must be an object: current value is ${shown(options)}`,
     );
   }
   const result: Record<string, unknown> = { ...defaults };
   for (const [name, value] of Object.entries(given)) {
-    const rule = (rules as Record<string, Rule | undefined>)[name];
+    const rule = Object.hasOwn(rules, name) && rules[name as keyof Options];
     if (!rule) throw unknownOption(subject, name, Object.keys(rules));
     if (value === undefined) continue;
     check(subject, name, value, rule);
@@ -70,7 +76,7 @@ export function readOptions<Options extends object, Defaults extends Partial<Opt
 }
 
 function check(subject: string, name: string, value: unknown, { must, type, test, or, orType }: Rule): void {
-  if (value === or || typeof value === orType) return;
+  if (value === or || (value !== null && typeof value === orType)) return;
   const wrongType = typeof value !== type;
   if (wrongType || value === null || (test && !test(value as never))) {
     const Kind = wrongType || value === null ? TypeError : RangeError;

@@ -5,7 +5,7 @@
  */
 
 import { type Clock, systemClock } from './clock.ts';
-import { anObject, aPositiveCount, aPositiveDuration, aRatio, readOptions } from './options.ts';
+import { aClock, aPositiveCount, aPositiveDuration, aRatio, readOptions } from './options.ts';
 
 /** What {@link createRetryBudget} is told. */
 export interface RetryBudgetOptions {
@@ -58,7 +58,7 @@ export function createRetryBudget(options?: RetryBudgetOptions): RetryBudget {
     maxTokens: aPositiveCount,
     refillEveryMs: aPositiveDuration,
     commitRatio: aRatio,
-    clock: anObject,
+    clock: aClock,
   });
   const { maxTokens, refillEveryMs, commitRatio, clock = systemClock } = settings;
   let tokens = maxTokens;
@@ -74,7 +74,7 @@ export function createRetryBudget(options?: RetryBudgetOptions): RetryBudget {
       return refill();
     },
     take(cost) {
-      if (refill() < cost) return false;
+      if (refill() + 1e-9 < cost) return false; // ten tenths are a little less than 1
       tokens -= cost;
       return true;
     },

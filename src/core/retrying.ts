@@ -93,9 +93,13 @@ export class Retrying {
       } catch (thrown) {
         error = thrown;
       }
-      const failed =
-        !response?.ok && (await this.#repeats({ response, error }, attempt, clock.now() - startedAt));
-      if (failed) continue;
+      try {
+        if (!response?.ok && (await this.#repeats({ response, error }, attempt, clock.now() - startedAt)))
+          continue;
+      } catch (thrown) {
+        if (response) attempt.discard(response); // a callback threw, so nobody else will
+        throw thrown;
+      }
       this.#call.attempt.follow(attempt);
       if (!response) throw this.#final(error);
       return response;
@@ -116,7 +120,7 @@ export class Retrying {
     const cause = causeOf(response ?? error);
     const { delayMs, toldMs } = this.#delay(response);
     const cost = kind === 'timeout' ? 2 : 1;
-    const reason = this.#obstacle(toldMs ?? delayMs, cost);
+    const reason = this.#obstacle(delayMs, toldMs ?? delayMs, cost);
     if (reason) {
       this.#emit({ type: 'retry.refused', attempt: attempt.number, cause, reason, toldMs });
       return false;
@@ -161,12 +165,16 @@ export class Retrying {
     };
   }
 
-  /** What stands in the way of one more attempt. Whether a wait fits is judged without its spread, which must not be cut: that would make a herd. */
-  #obstacle(waitMs: number, cost: number): (ChainEvent & { type: 'retry.refused' })['reason'] | undefined {
+  /** What stands in the way of one more attempt. Whether a wait fits the budget is judged without its spread, which must not be cut: that would make a herd. */
+  #obstacle(
+    delayMs: number,
+    waitMs: number,
+    cost: number,
+  ): (ChainEvent & { type: 'retry.refused' })['reason'] | undefined {
     const { maxRetries, budgetMs, retryBudget, clock } = this.#settings;
     if (this.#retries >= maxRetries) return 'limit';
     if (!this.#replayable) return 'single-attempt';
-    if (clock.now() + waitMs >= (this.#call.context.deadlineAt ?? Number.POSITIVE_INFINITY))
+    if (clock.now() + delayMs >= (this.#call.context.deadlineAt ?? Number.POSITIVE_INFINITY))
       return 'deadline';
     if (this.#spentMs + waitMs > budgetMs) return 'budget';
     return retryBudget && !retryBudget.take(cost) ? 'retry-budget' : undefined;

@@ -8,7 +8,7 @@ import type { Call } from './call.ts';
 import { type Clock, MAX_TIMER_MS, type TimerHandle } from './clock.ts';
 import { isBreakwaterError, StreamBrokenError, type StreamProgress, StreamTimeoutError } from './errors.ts';
 import type { Settlement } from './events.ts';
-import { isByteStream, isGuardable, withBody } from './guarded-response.ts';
+import { isByteStream, isGuardable, watchOver, withBody } from './guarded-response.ts';
 
 /** The four clocks, in milliseconds. */
 export interface StreamLimits {
@@ -59,6 +59,8 @@ export class StreamGuard {
   #receivedBytes = 0;
   #isEventStream = false;
   #over = false;
+  /** Not the attempt's: a middleware may make a second try with the same call. */
+  #committed = false;
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   /** The first chunk, between its arrival and the first read. */
   #held: Uint8Array | undefined;
@@ -90,10 +92,14 @@ export class StreamGuard {
     else this.#wait('TIMEOUT_FIRST_TOKEN', firstTokenMs);
     return new Promise((resolve, reject) => {
       this.#reject = reject;
-      next(this.#call.with({ signal: this.#upstream.signal })).then(
-        (response) => this.#arrived(response, resolve),
-        (error) => this.#fail(error),
-      );
+      try {
+        next(this.#call.with({ signal: this.#upstream.signal })).then(
+          (response) => this.#arrived(response, resolve),
+          (error) => this.#fail(error),
+        );
+      } catch (error) {
+        this.#fail(error);
+      }
     });
   }
 
@@ -113,6 +119,7 @@ export class StreamGuard {
     const chunk = this.#held;
     this.#held = undefined;
     if (chunk) return sink.enqueue(chunk);
+    if (this.#pending) return; // two reads side by side: the second gets its turn after the first
     this.#pending = sink;
     this.#ask();
   }
@@ -134,7 +141,7 @@ export class StreamGuard {
     const { attempt } = this.#call;
     if (this.#over) return attempt.discard(response);
     this.#rest();
-    if (!isGuardable(response)) return resolve(this.#letGo(response));
+    if (!isGuardable(response) || this.#call.method === 'HEAD') return resolve(this.#letGo(response));
     attempt.claim();
     const body = response.body as ReadableStream<Uint8Array>;
     this.#headersAt = this.#settings.clock.now();
@@ -156,6 +163,7 @@ export class StreamGuard {
   #letGo(response: Response): Response {
     if (!response.body) this.#close();
     else {
+      this.#clearTimer();
       this.#call.attempt.release = () => this.#close();
       watchOver(response.body, this);
     }
@@ -164,15 +172,19 @@ export class StreamGuard {
 
   #ask(): void {
     const { idleMs, firstTokenMs } = this.#settings;
-    if (this.#call.attempt.committed) this.#wait('TIMEOUT_IDLE', idleMs);
+    if (this.#committed) this.#wait('TIMEOUT_IDLE', idleMs);
     else this.#wait('TIMEOUT_FIRST_TOKEN', firstTokenMs - (this.#headersAt - this.#startedAt));
+    this.#read();
+  }
+
+  #read(): void {
     this.#reader?.read().then(this.#took, this.#lost);
   }
 
   readonly #took = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void => {
     if (this.#over) return;
+    if (value?.byteLength === 0) return this.#read(); // no progress, so the clock runs on
     this.#dueAt = Number.POSITIVE_INFINITY;
-    if (!done && value.byteLength === 0) return this.#ask();
     if (value) this.#count(value.byteLength);
     this.#commit();
     if (done) this.#end({ outcome: 'complete' });
@@ -209,13 +221,14 @@ export class StreamGuard {
 
   #commit(): void {
     const { attempt, context } = this.#call;
-    if (attempt.committed) return;
+    if (this.#committed) return;
+    this.#committed = true;
     context.emit?.({ type: 'stream.first-token', afterMs: this.#settings.clock.now() - this.#startedAt });
     attempt.commit();
   }
 
   #progress(): StreamProgress {
-    return { receivedBytes: this.#receivedBytes, committed: this.#call.attempt.committed };
+    return { receivedBytes: this.#receivedBytes, committed: this.#committed };
   }
 
   /** The answer cannot go on: whoever waits for it is told at once, and what is below is aborted. */
@@ -226,6 +239,7 @@ export class StreamGuard {
     this.#reject?.(error);
     sink?.error(error);
     this.#upstream.abort(error);
+    this.#reader?.cancel(error).catch(() => {}); // for a fetch that is deaf to aborts
   }
 
   #end(settlement: Settlement): void {
@@ -289,13 +303,4 @@ export class StreamGuard {
     };
     this.#fail(new StreamTimeoutError(clock, limits[clock], this.#progress()));
   }
-}
-
-let registry: FinalizationRegistry<StreamGuard> | undefined;
-
-/** Abandons the guard when the stream is collected, where the runtime can tell. Made at the first use: some runtimes allow nothing at module scope. */
-function watchOver(stream: ReadableStream, guard: StreamGuard): void {
-  if (typeof FinalizationRegistry === 'undefined') return;
-  registry ??= new FinalizationRegistry((dropped) => dropped.abandon());
-  registry.register(stream, guard);
 }

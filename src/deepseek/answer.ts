@@ -44,7 +44,7 @@ function parseAnswer(text: string): ChatAnswer {
   );
   throw new AnswerError(
     'ANSWER_INVALID',
-    `Answer is not a chat completion: ${issues[0]?.path ?? ''}`,
+    `Answer is not a chat completion: ${issues[0]?.path || 'the body'} is wrong`,
     text,
     issues,
   );

@@ -6,8 +6,8 @@ import { retriesForStatus } from '../core/failure.ts';
 /** Succeeded; may succeed if repeated; will fail again unchanged; was given up by the caller. */
 export type Verdict = 'success' | 'transient' | 'persistent' | 'aborted';
 
-/** The refusals of ours that time does not heal. */
-const persistentCodes = /^(AUTH|PAYLOAD|SPEND|ANSWER)_/;
+/** The errors of ours that time does not heal. An empty answer is none of them: under load the service sends those. */
+const persistentCodes = /^(AUTH|PAYLOAD|SPEND|ANSWER(?!_EMPTY))_/;
 /** What runtimes and other libraries call a failure of the connection or of a clock. */
 const connectionNames = /^(Error|TypeError|FetchError|APIConnection\w*|\w*(Network|Timeout)Error)$/;
 
@@ -26,11 +26,18 @@ const connectionNames = /^(Error|TypeError|FetchError|APIConnection\w*|\w*(Netwo
  */
 export function classify(outcome: unknown): Verdict {
   if (typeof outcome === 'number') return classifyStatus(outcome);
-  const { status, name } = (outcome ?? {}) as { status?: unknown; name?: unknown };
+  const { name, response, status = response?.status } = (outcome ?? {}) as Partial<Failure>;
   if (typeof status === 'number') return classifyStatus(status);
   if (isBreakwaterError(outcome)) return persistentCodes.test(outcome.code) ? 'persistent' : 'transient';
   if (name === 'AbortError' || name === 'APIUserAbortError') return 'aborted';
   return connectionNames.test(String(name)) ? 'transient' : 'persistent';
+}
+
+/** What a client's error may have: the OpenAI SDK puts the status into it, ky the Response. */
+interface Failure {
+  readonly name: unknown;
+  readonly status: unknown;
+  readonly response: { readonly status?: unknown } | undefined;
 }
 
 function classifyStatus(status: number): Verdict {

@@ -3,7 +3,7 @@
  * survive is in the chain below it, which is a fetch; ky is in between, so that every other endpoint is one line.
  */
 
-import ky, { type KyInstance, type Options } from 'ky';
+import ky, { isNetworkError, type KyInstance, type Options } from 'ky';
 import { systemClock } from '../core/clock.ts';
 import { aFunction, readOptions } from '../core/options.ts';
 import type { FetchLike } from '../core/types.ts';
@@ -81,6 +81,8 @@ export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
     retry: 0,
     timeout: false,
     throwHttpErrors: false,
+    // The chain scrubs what fetch throws, but a key that is fetched can fail alike: ky would wrap it together with the request.
+    hooks: { beforeError: [({ error }) => (isNetworkError(error) ? (error.cause as Error) : error)] },
   });
   const ask = async (payload: ChatRequest, { signal }: CallOptions = {}): Promise<Response> => {
     const body = JSON.stringify(payload);
@@ -104,7 +106,7 @@ export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
     },
     async *stream(request, callOptions) {
       const { body } = await ask({ ...request, stream: true }, callOptions);
-      if (body) yield* readEvents(body);
+      if (body) yield* readEvents(body, callOptions?.signal);
     },
   };
 }

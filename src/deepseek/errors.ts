@@ -101,5 +101,5 @@ export function messageOf(text: string): { message: string; type?: string } {
 
 /** The service repeats the end of a wrong key, and a gateway may repeat all of it. */
 function maskKeys(message: string): string {
-  return message.replace(/\*{2,}[^\s"']*/g, '****').replace(/\b(sk-|bearer\s+)[\w.*-]+/gi, '$1****');
+  return message.replace(/\*{2,}[^\s"']*/g, '****').replace(/\b(sk-|bearer\s+)[^\s"']+/gi, '$1****');
 }

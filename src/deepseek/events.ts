@@ -18,6 +18,7 @@ const MAX_EVENT_LENGTH = 8 * 1024 * 1024;
  */
 export async function* readEvents(
   body: ReadableStream<Uint8Array>,
+  signal?: AbortSignal,
 ): AsyncGenerator<ChatChunk, void, undefined> {
   const reader = body.getReader();
   const events: EventSourceMessage[] = [];
@@ -42,6 +43,7 @@ export async function* readEvents(
       parser.feed(decoder.decode(value, { stream: true }));
       if (parserError) throw fail('STREAM_MALFORMED', parserError);
       for (const { data } of events.splice(0)) {
+        signal?.throwIfAborted(); // what had arrived before the abort is of no more use
         if (data === '[DONE]') return;
         const chunk = parseChunk(data, fail);
         finished ||= chunk.finishReason !== undefined;
@@ -57,6 +59,6 @@ export async function* readEvents(
 function parseChunk(data: string, fail: (code: StreamBrokenError['code']) => Error): ChatChunk {
   const result = v.safeParse(v.pipe(v.string(), v.parseJson(), chatChunkSchema), data);
   if (!result.success) throw fail('STREAM_MALFORMED');
-  if (result.output.error !== undefined && !result.output.choices) throw fail('STREAM_FAILED');
+  if (result.output.error != null && !result.output.choices?.length) throw fail('STREAM_FAILED');
   return readChunk(result.output);
 }

@@ -104,19 +104,23 @@ export function deepseek(options?: DeepSeekOptions): Middleware {
   const layers: (Middleware | false | undefined)[] = [
     onEvent && observe(onEvent, { clock }),
     prepare(apiKey),
-    settings.authCheck !== false && authCheck({ origins: [origin], ...settings.authCheck }),
+    settings.authCheck !== false &&
+      authCheck(over<AuthCheckOptions>({ origins: [origin] }, settings.authCheck)),
     settings.payloadSchema !== false && payloadSchema(schemaOptions(settings.payloadSchema, clock)),
     settings.fallback && fallback(...settings.fallback),
     settings.retry !== false &&
-      retry({
-        clock,
-        random,
-        onDiscard: (unread, call) => void readLimit(unread, call, clock),
-        ...settings.retry,
-      }),
+      retry(
+        over<RetryOptions>(
+          { clock, random, onDiscard: (unread, call) => void readLimit(unread, call, clock) },
+          settings.retry,
+        ),
+      ),
     settings.circuitBreaker !== false && breaker(settings.circuitBreaker, clock, random),
     settings.streamTimeout !== false &&
-      streamTimeout({ clock, ...settings.streamTimeout, limitsFor: modeLimits(settings.streamTimeout) }),
+      streamTimeout({
+        ...over<StreamTimeoutOptions>({ clock }, settings.streamTimeout),
+        limitsFor: modeLimits(settings.streamTimeout),
+      }),
     scrubbed,
   ];
   return compose(...layers.filter((layer) => typeof layer === 'function'));
@@ -127,18 +131,21 @@ function prepare(apiKey: DeepSeekOptions['apiKey']): Middleware {
   return defineMiddleware('deepseek', async (given, next) => {
     const call = given.request ? await loadBody(given) : given;
     if (apiKey === undefined) return next(call.with({ redirect: 'manual' }));
-    const key = typeof apiKey === 'function' ? await apiKey() : apiKey;
-    return next(call.with({ redirect: 'manual', headers: withKey(call.headers, key) }));
+    const key: unknown = typeof apiKey === 'function' ? await apiKey() : apiKey;
+    const headers = withKey(call.headers, typeof key === 'string' ? key : undefined);
+    return next(call.with({ redirect: 'manual', headers }));
   });
 }
 
+/** The preset's options under the user's, of which an `undefined` one counts as not given. */
+function over<Options extends object>(preset: Options, given: Partial<Options> = {}): Options {
+  const told = Object.entries(given).filter(([, value]) => value !== undefined);
+  return { ...preset, ...Object.fromEntries(told) };
+}
+
 function schemaOptions(given: Partial<PayloadSchemaOptions> | undefined, clock: Clock): PayloadSchemaOptions {
-  return {
-    schema: createChatRequestSchema(() => clock.wall()),
-    shouldValidate: isChat,
-    advise: adviseOn,
-    ...given,
-  };
+  const schema = createChatRequestSchema(() => clock.wall());
+  return over<PayloadSchemaOptions>({ schema, shouldValidate: isChat, advise: adviseOn }, given);
 }
 
 function isChat({ url }: Call): boolean {
@@ -150,7 +157,9 @@ function breaker(
   clock: Clock,
   random: Random,
 ): Middleware {
-  return typeof given === 'function' ? given : circuitBreaker({ key: circuitKey, clock, random, ...given });
+  return typeof given === 'function'
+    ? given
+    : circuitBreaker(over<CircuitBreakerOptions>({ key: circuitKey, clock, random }, given));
 }
 
 /** The key of a call's circuit: its origin and its model, because each model has limits and outages of its own. */
@@ -159,8 +168,16 @@ export function circuitKey(call: Call): string {
   return typeof model === 'string' ? `${originOf(call.url)} ${model}` : originOf(call.url);
 }
 
-/** The silences that are normal in each mode; what the user set holds in all. */
-function modeLimits({ headersMs = 60_000, firstTokenMs, idleMs }: StreamTimeoutOptions = {}) {
+type LimitsFor = StreamTimeoutOptions['limitsFor'];
+
+/** The silences that are normal in each mode; what the user set holds in all, and for a single call what the user's own function says. */
+function modeLimits({
+  headersMs = 60_000,
+  firstTokenMs,
+  idleMs,
+  limitsFor,
+}: StreamTimeoutOptions = {}): LimitsFor {
+  if (limitsFor !== undefined && typeof limitsFor !== 'function') return limitsFor; // for streamTimeout to refuse
   const limits = (first: number, idle: number) => ({
     headersMs,
     firstTokenMs: firstTokenMs ?? first,
@@ -169,11 +186,12 @@ function modeLimits({ headersMs = 60_000, firstTokenMs, idleMs }: StreamTimeoutO
   const direct = limits(180_000, 60_000);
   const thinking = limits(300_000, 120_000);
   const thinkingHard = limits(600_000, 120_000);
-  return (call: Call) => {
+  const limitsOf = (call: Call) => {
     const payload = payloadOf(call) as (ModeFields & { stream?: unknown }) | undefined;
     if (typeof payload !== 'object' || payload === null || !isThinking(payload)) return direct;
     return isMaxEffort(payload) && payload.stream !== true ? thinkingHard : thinking;
   };
+  return limitsFor ? (call) => over(limitsOf(call), limitsFor(call)) : limitsOf;
 }
 
 /** What a 429 says about the limit is worth a second, while the wait runs anyway. */

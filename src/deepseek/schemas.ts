@@ -31,12 +31,19 @@ function variant<const Values extends readonly string[]>(values: Values): v.Gene
   return v.picklist(values, `must be one of ${values.join(', ')}`);
 }
 
-const toolCall = v.looseObject({
+/** An object; valibot gives a missing field the message of the whole, which would call the field no object. */
+function object<const Entries extends v.ObjectEntries>(
+  entries: Entries,
+  message = 'must be an object',
+): v.LooseObjectSchema<Entries, v.ErrorMessage<v.LooseObjectIssue>> {
+  return v.looseObject(entries, ({ expected }) => (expected === 'Object' ? message : 'is missing'));
+}
+
+const name = v.string('must be a string');
+
+const toolCall = object({
   id: v.string('must be a string'),
-  function: v.looseObject({
-    name: v.string('must be a string'),
-    arguments: v.string('must be a string of JSON'),
-  }),
+  function: object({ name, arguments: v.string('must be a string of JSON') }),
 });
 
 const content = v.nullish(
@@ -47,71 +54,55 @@ const content = v.nullish(
 );
 
 const message = v.pipe(
-  v.looseObject(
-    {
-      role: variant(['system', 'user', 'assistant', 'tool', 'latest_reminder']),
-      content,
-      reasoning_content: text,
-      tool_calls: v.nullish(v.array(toolCall, 'must be an array')),
-    },
-    'must be an object',
-  ),
+  object({
+    role: variant(['system', 'user', 'assistant', 'tool', 'latest_reminder']),
+    content,
+    reasoning_content: text,
+    tool_calls: v.nullish(v.array(toolCall, 'must be an array')),
+  }),
   v.forward(
     v.check(
-      ({ role, content, tool_calls }) =>
-        content != null || (role === 'assistant' && (tool_calls ?? []).length > 0),
+      ({ role, content, tool_calls }) => content != null || (role === 'assistant' && tool_calls != null),
       'must be set, to an empty string at least',
     ),
     ['content'],
   ),
 );
 
-const fields: v.GenericSchema<ChatRequest> = v.looseObject(
-  {
-    model: v.pipe(v.string('must be a string'), v.nonEmpty('must not be empty')),
-    messages: v.pipe(v.array(message, 'must be an array'), v.nonEmpty('must hold at least one message')),
-    thinking: v.nullish(
-      v.looseObject(
-        { type: variant(['enabled', 'disabled', 'adaptive']) },
-        'must be an object with a "type"',
-      ),
+const fields: v.GenericSchema<ChatRequest> = object({
+  model: v.pipe(v.string('must be a string'), v.nonEmpty('must not be empty')),
+  messages: v.pipe(v.array(message, 'must be an array'), v.nonEmpty('must hold at least one message')),
+  thinking: v.nullish(
+    object({ type: variant(['enabled', 'disabled', 'adaptive']) }, 'must be an object with a "type"'),
+  ),
+  reasoning_effort: v.nullish(variant(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max', 'ultra'])),
+  max_tokens: wholeBetween(1, MAX_OUTPUT_TOKENS),
+  temperature: between(0, 2),
+  top_p: v.nullish(
+    v.pipe(v.number('must be a number'), v.gtValue(0, 'must be above 0'), v.maxValue(1, 'must be at most 1')),
+  ),
+  frequency_penalty: between(-2, 2),
+  presence_penalty: between(-2, 2),
+  stop: v.nullish(v.union([v.string(), v.array(v.string())], 'must be a string or an array of strings')),
+  stream: flag,
+  stream_options: v.nullish(object({ include_usage: flag })),
+  response_format: v.nullish(object({ type: variant(['text', 'json_object']) })),
+  tools: v.nullish(
+    v.array(object({ type: variant(['function']), function: object({ name }) }), 'must be an array'),
+  ),
+  tool_choice: v.nullish(
+    v.union(
+      [
+        v.picklist(['none', 'auto', 'required']),
+        v.looseObject({ type: v.literal('function'), function: v.looseObject({ name: v.string() }) }),
+      ],
+      'must be none, auto, required or a function',
     ),
-    reasoning_effort: v.nullish(
-      variant(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max', 'ultra']),
-    ),
-    max_tokens: wholeBetween(1, MAX_OUTPUT_TOKENS),
-    temperature: between(0, 2),
-    top_p: v.nullish(
-      v.pipe(
-        v.number('must be a number'),
-        v.gtValue(0, 'must be above 0'),
-        v.maxValue(1, 'must be at most 1'),
-      ),
-    ),
-    frequency_penalty: between(-2, 2),
-    presence_penalty: between(-2, 2),
-    stop: v.nullish(v.union([v.string(), v.array(v.string())], 'must be a string or an array of strings')),
-    stream: flag,
-    stream_options: v.nullish(v.looseObject({ include_usage: flag })),
-    response_format: v.nullish(v.looseObject({ type: variant(['text', 'json_object']) })),
-    tools: v.nullish(
-      v.array(v.looseObject({ type: variant(['function']), function: v.looseObject({ name: v.string() }) })),
-    ),
-    tool_choice: v.nullish(
-      v.union(
-        [
-          v.picklist(['none', 'auto', 'required']),
-          v.looseObject({ type: v.literal('function'), function: v.looseObject({ name: v.string() }) }),
-        ],
-        'must be none, auto, required or a function',
-      ),
-    ),
-    logprobs: flag,
-    top_logprobs: wholeBetween(0, 20),
-    user_id: text,
-  },
-  'must be an object',
-);
+  ),
+  logprobs: flag,
+  top_logprobs: wholeBetween(0, 20),
+  user_id: text,
+});
 
 /** Adds an issue at a field when a condition across fields is broken. */
 function rule(

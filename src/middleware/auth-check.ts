@@ -8,7 +8,7 @@ import { originOf, parseUrl } from '../core/call.ts';
 import { credentialError } from '../core/credential.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import { AuthCheckError } from '../core/errors.ts';
-import { anObject, readOptions, refuse } from '../core/options.ts';
+import { type Rule, readOptions, refuse } from '../core/options.ts';
 import type { Middleware } from '../core/types.ts';
 
 /** What {@link authCheck} is told. */
@@ -40,7 +40,7 @@ export interface AuthCheckOptions {
  * ```
  */
 export function authCheck(options?: AuthCheckOptions): Middleware {
-  const { origins } = readOptions('authCheck middleware', options, {}, { origins: anObject });
+  const { origins } = readOptions('authCheck middleware', options, {}, { origins: someUrls });
   const allowed = origins && new Set(Array.from(origins, httpOrigin));
   return defineMiddleware('authCheck', (call, next) => {
     const origin = allowed && originOf(call.url);
@@ -55,6 +55,12 @@ export function authCheck(options?: AuthCheckOptions): Middleware {
     return next(call);
   });
 }
+
+const someUrls: Rule = {
+  must: 'a non-empty array',
+  type: 'object',
+  test: (value: unknown) => Array.isArray(value) && value.length > 0,
+};
 
 function httpOrigin(url: string | URL): string {
   const { protocol, origin } = parseUrl(String(url)) ?? {};

@@ -10,8 +10,8 @@ import { type CircuitSettings, type CircuitSnapshot, Circuits } from '../core/ci
 import { type Clock, type Random, systemClock, systemRandom } from '../core/clock.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import {
+  aClock,
   aFunction,
-  anObject,
   aPositiveCount,
   aPositiveDuration,
   aRatio,
@@ -178,7 +178,7 @@ function readSettings(options: CircuitBreakerOptions | undefined): CircuitSettin
     probeLeaseMs: aPositiveDuration,
     key: aFunction,
     isFailure: aFunction,
-    clock: anObject,
+    clock: aClock,
     random: aFunction,
   });
   const { openMs, failureRatio } = settings;

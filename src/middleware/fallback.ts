@@ -53,7 +53,9 @@ const keyOrFunction: Rule = { ...text, must: 'a non-empty string or a function',
 const statuses: Rule = {
   must: 'an array of statuses',
   type: 'object',
-  test: (value: unknown) => Array.isArray(value) && value.every((status) => status >= 100 && status <= 599),
+  test: (value: unknown) =>
+    Array.isArray(value) &&
+    value.every((status) => Number.isInteger(status) && status >= 100 && status <= 599),
 };
 
 interface Route extends FallbackRoute {
@@ -172,6 +174,6 @@ function withModel(call: Call, model: string): string | undefined {
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return undefined;
   const value = { ...payload, model };
   const body = JSON.stringify(value);
-  call.context.payload = { body, value };
+  call.context.payload = { body, value, before: call.context.payload };
   return body;
 }

@@ -9,7 +9,7 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import type { ChainEvent, Listener, Settlement } from '../core/events.ts';
 import { causeOf } from '../core/failure.ts';
-import { anObject, readOptions } from '../core/options.ts';
+import { aClock, readOptions } from '../core/options.ts';
 import type { Middleware } from '../core/types.ts';
 
 /** What {@link observe} is told. */
@@ -46,7 +46,7 @@ export function observe(listener: Listener, options?: ObserveOptions): Middlewar
       `Cannot create observe middleware as its listener must be a function: current value is ${typeof listener}`,
     );
   }
-  const { clock = systemClock } = readOptions('observe middleware', options, {}, { clock: anObject });
+  const { clock = systemClock } = readOptions('observe middleware', options, {}, { clock: aClock });
   const heard = new WeakSet<CallContext>();
   let count = 0;
   return defineMiddleware('observe', async (call, next) => {

@@ -110,6 +110,8 @@ function toPayloadIssue({ path = [], message }: StandardIssue, payload: unknown)
 
 /** Many schema libraries repeat the refused value in the message, and a body must not get into a log. */
 function withoutValue(message: string, value: unknown): string {
-  if (typeof value === 'string') return message.replaceAll(JSON.stringify(value), '"…"');
+  // Some put it into quotes without escaping it.
+  if (typeof value === 'string')
+    return message.replaceAll(JSON.stringify(value), '"…"').replaceAll(`"${value}"`, '"…"');
   return typeof value === 'number' ? message.replaceAll(`received ${value}`, 'received …') : message;
 }

@@ -8,7 +8,7 @@ import { loadBody, MAX_REPLAY_BYTES } from '../core/body.ts';
 import type { Call } from '../core/call.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../core/clock.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
-import { aCount, aDuration, aFunction, anObject, type Rule, readOptions, refuse } from '../core/options.ts';
+import { aClock, aCount, aDuration, aFunction, type Rule, readOptions, refuse } from '../core/options.ts';
 import { createRetryBudget, type RetryBudget } from '../core/retry-budget.ts';
 import { pressureGauge, type RetryFailure, Retrying, type RetrySettings } from '../core/retrying.ts';
 import type { Middleware } from '../core/types.ts';
@@ -117,7 +117,12 @@ const countsByStatus: Rule = {
   type: 'object',
   test: (counts: object) => Object.values(counts).every((count) => Number.isInteger(count) && count >= 0),
 };
-const budgetOrFalse: Rule = { must: 'a retry budget or false', type: 'object', or: false };
+const budgetOrFalse: Rule = {
+  must: 'a retry budget or false',
+  type: 'object',
+  or: false,
+  test: ({ take, add }: Partial<RetryBudget>) => typeof take === 'function' && typeof add === 'function',
+};
 
 /**
  * Repeats a call that failed in passing, until an attempt succeeds or a limit is reached.
@@ -159,7 +164,7 @@ function readSettings(options: RetryOptions | undefined): RetrySettings {
     retryBudget: budgetOrFalse,
     shouldRetry: aFunction,
     onDiscard: aFunction,
-    clock: anObject,
+    clock: aClock,
     random: aFunction,
   });
   const { baseDelayMs, maxDelayMs, maxRetries, clock = systemClock, random = systemRandom } = settings;

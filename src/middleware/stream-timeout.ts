@@ -7,7 +7,7 @@
 import type { Call } from '../core/call.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
-import { aFunction, anObject, aPositiveDuration, oneOf, readOptions } from '../core/options.ts';
+import { aClock, aFunction, aPositiveDuration, oneOf, readOptions } from '../core/options.ts';
 import { type GuardSettings, StreamGuard, type StreamLimits } from '../core/stream-guard.ts';
 import type { Middleware } from '../core/types.ts';
 
@@ -94,7 +94,7 @@ export function streamTimeout(options?: StreamTimeoutOptions): Middleware {
     totalMs: aPositiveDuration,
     hold: oneOf('first-token', 'headers'),
     limitsFor: aFunction,
-    clock: anObject,
+    clock: aClock,
   });
   const settings: GuardSettings = { ...limits, totalMs, clock };
   return defineMiddleware('streamTimeout', (call, next) => {

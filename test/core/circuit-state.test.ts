@@ -444,6 +444,15 @@ describe('an open circuit', () => {
     expect(circuit.state).toMatchObject({ openUntil: 60_000, nextProbeAt: 60_000 });
   });
 
+  test('record() waits a probe interval when a probe fails that began before the end of the open time', () => {
+    // Its follower stood ready for that end. It went at once, 500 ms after the one that had just failed.
+    const circuit = opened().after(59_500);
+    const ticket = circuit.enter();
+    circuit.random = () => 0;
+    circuit.after(500).record(ticket, 'failure');
+    expect(circuit.state).toMatchObject({ openUntil: 120_000, nextProbeAt: 64_000 });
+  });
+
   test('record() never takes a told time back', () => {
     const circuit = opened();
     const [first, second] = [circuit.after(5000).enter(), circuit.after(5000).enter()];
