@@ -8,21 +8,29 @@ import { entries } from './entries.mjs';
 
 const five = ['auth-check', 'payload-schema', 'retry', 'circuit-breaker', 'stream-timeout'];
 /** @type {Record<string, number>} */
-const limits = { 'auth-check': 2500, 'payload-schema': 2500 };
+const limits = {
+  'auth-check': 2750,
+  'payload-schema': 3100,
+  retry: 5200,
+  'circuit-breaker': 4750,
+  'stream-timeout': 4600,
+  observe: 2600,
+  fallback: 4250,
+};
 const middlewares = Object.entries(entries).filter(([, source]) => source.startsWith('src/middleware/'));
 
-/** @type {{ title: string, code: string, limit?: number }[]} */
+/** @type {{ title: string, code: string, limit?: number | undefined }[]} */
 const bundles = [
   { title: 'compose', code: `export { compose } from './src/index.ts'`, limit: 200 },
   {
     title: 'compose + five',
     code: `export { compose, ${five.map(camelCase)} } from './src/index.ts'`,
-    limit: 7000,
+    limit: 10_600,
   },
   ...middlewares.map(([name, source]) => ({
     title: name,
     code: `export { ${camelCase(name)} } from './${source}'`,
-    limit: limits[name] ?? 4000,
+    limit: limits[name],
   })),
   { title: 'index, all of it', code: `export * from './src/index.ts'` },
   { title: 'deepseek, with its dependencies', code: `export * from './src/deepseek/index.ts'` },

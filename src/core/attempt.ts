@@ -7,7 +7,7 @@
 import type { ChainEvent, Settlement } from './events.ts';
 
 /** A body as parsed JSON, and those that were known before: each route of a fallback may send another. */
-export interface KnownPayload {
+interface KnownPayload {
   readonly body: unknown;
   readonly value: unknown;
   readonly before?: KnownPayload | undefined;
@@ -27,6 +27,8 @@ export interface CallContext {
   emit?: ((event: ChainEvent) => void) | undefined;
 }
 
+const COMPLETE: Settlement = { outcome: 'complete' };
+
 /** One try at a call. */
 export class Attempt {
   readonly context: CallContext;
@@ -40,8 +42,6 @@ export class Attempt {
   tripped = false;
   /** Lets go of what a layer holds for a body that it does not guard; set by that layer. */
   release: (() => void) | undefined;
-  /** The attempt that takes over the moments of this one: see {@link Attempt.follow}. Not private, because two copies of the package share it. */
-  leader: Attempt | undefined;
   #committedListeners: (() => void)[] | undefined;
   #settledListeners: ((settlement: Settlement) => void)[] | undefined;
 
@@ -59,7 +59,7 @@ export class Attempt {
   arrive(): void {
     if (this.claimed) return;
     this.commit();
-    this.settle({ outcome: 'complete' });
+    this.settle(COMPLETE);
   }
 
   /** The caller is given the first content. Later calls do nothing. */
@@ -67,7 +67,6 @@ export class Attempt {
     if (this.committed) return;
     this.committed = true;
     for (const listener of this.#committedListeners ?? []) listener();
-    this.leader?.commit();
   }
 
   /** The body is over. Later calls do nothing. */
@@ -75,7 +74,6 @@ export class Attempt {
     if (this.settlement) return;
     this.settlement = settlement;
     for (const listener of this.#settledListeners ?? []) listener(settlement);
-    this.leader?.settle(settlement);
   }
 
   /** Calls back at the commit point, at once if that has passed. */
@@ -101,8 +99,7 @@ export class Attempt {
   follow(inner: Attempt): void {
     this.claimed = inner.claimed;
     this.tripped = inner.tripped;
-    inner.leader = this;
-    if (inner.committed) this.commit();
-    if (inner.settlement) this.settle(inner.settlement);
+    inner.onCommitted(() => this.commit());
+    inner.onSettled((settlement) => this.settle(settlement));
   }
 }

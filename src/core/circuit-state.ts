@@ -34,7 +34,7 @@ interface Probe {
 }
 
 /** Calls pass, and their outcomes are counted. */
-export interface ClosedCircuit {
+interface ClosedCircuit {
   readonly state: 'closed';
   /** Goes up with each change of `state`, so that the outcome of a call from before the change is known as late. */
   readonly generation: number;
@@ -44,7 +44,7 @@ export interface ClosedCircuit {
 }
 
 /** Calls are refused, except probes. */
-export interface OpenCircuit {
+interface OpenCircuit {
   readonly state: 'open';
   readonly generation: number;
   readonly openUntil: number;
@@ -58,7 +58,7 @@ export interface OpenCircuit {
 }
 
 /** Every call is refused, until somebody resets the circuit. */
-export interface IsolatedCircuit {
+interface IsolatedCircuit {
   readonly state: 'isolated';
   readonly generation: number;
 }

@@ -5,6 +5,7 @@ import type { Call } from './call.ts';
 import {
   admit,
   type CircuitOutcome,
+  type CircuitResult,
   type CircuitRules,
   type CircuitState,
   type CircuitTicket,
@@ -40,114 +41,98 @@ const MAX_CIRCUITS = 1000;
 
 /** The circuits of one breaker, by key. */
 export class Circuits {
-  readonly settings: CircuitSettings;
+  readonly #settings: CircuitSettings;
   readonly #states = new Map<string, CircuitState>();
   /** The state of a key that was never seen. */
   #initial: CircuitState = CLOSED;
 
   constructor(settings: CircuitSettings) {
-    this.settings = settings;
+    this.#settings = settings;
   }
 
   get(key: string): CircuitState {
     return this.#states.get(key) ?? this.#initial;
   }
 
-  set(key: string, state: CircuitState): void {
-    if (state === this.#states.get(key)) return;
-    if (this.#states.size >= MAX_CIRCUITS && !this.#states.has(key)) this.#evict();
-    this.#states.set(key, state);
-  }
-
-  #evict(): void {
-    for (const [key, { state }] of this.#states) {
-      if (state === 'closed') return void this.#states.delete(key);
+  #set(key: string, state: CircuitState): void {
+    const states = this.#states;
+    if (state === states.get(key)) return;
+    if (states.size >= MAX_CIRCUITS && !states.has(key)) {
+      const [[oldest] = ['']] = [...states].filter((each) => each[1].state === 'closed').concat([...states]);
+      states.delete(oldest);
     }
-    for (const key of this.#states.keys()) return void this.#states.delete(key);
+    states.set(key, state);
   }
 
   change(to: (state: CircuitState) => CircuitState, key?: string): void {
-    const keys = key === undefined ? [...this.#states.keys()] : [key];
-    for (const each of keys) this.set(each, to(this.get(each)));
+    for (const each of key === undefined ? this.#states.keys() : [key]) this.#set(each, to(this.get(each)));
     if (key === undefined) this.#initial = to(this.#initial);
   }
 
   snapshot(): CircuitSnapshot[] {
-    const { clock } = this.settings;
+    const now = this.#settings.clock.now();
     return Array.from(this.#states, ([key, state]) => ({
       key,
       state: state.state,
       failures: state.state === 'closed' ? state.failures : 0,
-      retryAfterMs: untilProbeMs(state, clock.now(), this.settings),
+      retryAfterMs: untilProbeMs(state, now, this.#settings),
     }));
   }
 
-  /** Lets a call through, or throws. */
-  enter(call: Call): Passage {
-    const { clock, random, key: keyOf } = this.settings;
+  /** Lets a call through and hears of its outcome, or throws. */
+  async run(call: Call, next: (call: Call) => Promise<Response>): Promise<Response> {
+    const { clock, random, isFailure, key: keyOf } = this.#settings;
     const key = keyOf(call);
-    const admission = admit(this.get(key), clock.now(), random, this.settings);
+    const { attempt } = call;
+    const admission = admit(this.get(key), clock.now(), random, this.#settings);
     if (!admission.admitted) throw new CircuitOpenError(key, admission.retryAfterMs);
-    this.set(key, admission.state);
+    this.#set(key, admission.state);
     if (admission.probe !== undefined) call.context.emit?.({ type: 'breaker.probed', key });
-    return new Passage(this, key, call.attempt, admission);
-  }
-}
-
-/** One call that was let through, until its outcome is known. */
-class Passage {
-  readonly #circuits: Circuits;
-  readonly #key: string;
-  readonly #attempt: Attempt;
-  #ticket: CircuitTicket;
-
-  constructor(circuits: Circuits, key: string, attempt: Attempt, ticket: CircuitTicket) {
-    this.#circuits = circuits;
-    this.#key = key;
-    this.#attempt = attempt;
-    this.#ticket = ticket;
-  }
-
-  arrived(response: Response): void {
-    const { isFailure, clock } = this.#circuits.settings;
-    if (isFailure(response))
-      return this.#record(
-        'failure',
-        readRetryAfter(response.headers, () => clock.wall()),
-      );
-    const attempt = this.#attempt;
-    attempt.arrive();
-    // The usual case without a closure: the first content is there already, and often the whole answer.
-    if (attempt.committed) this.#record('success');
-    else attempt.onCommitted(() => this.#record('success'));
-    if (attempt.settlement?.outcome === 'complete') return;
-    attempt.onSettled((settlement) => {
-      if (settlement.outcome === 'failed') this.#record('failure');
-      else if (!attempt.committed) this.#record('ignored');
-    });
-  }
-
-  threw(error: unknown, call: Call): void {
-    const kind = failureKind(error, call);
-    this.#record(kind === 'timeout' || kind === 'deadline' || kind === 'network' ? 'failure' : 'ignored');
-  }
-
-  #record(outcome: CircuitOutcome, toldMs?: number): void {
-    const { settings } = this.#circuits;
-    const { clock, random } = settings;
-    const before = this.#circuits.get(this.#key);
-    const now = clock.now();
-    const after = record(before, this.#ticket, { outcome, now, random, toldMs }, settings);
-    if (after === before) return;
-    this.#circuits.set(this.#key, after);
-    if (after.state === before.state) return;
-    const { emit } = this.#attempt.context;
-    if (after.state === 'closed') {
-      // What becomes of this answer after its beginning counts in the circuit that it closed.
-      this.#ticket = { generation: after.generation, probe: undefined };
-      return emit?.({ type: 'breaker.closed', key: this.#key });
+    let ticket: CircuitTicket = admission;
+    const note = (outcome: CircuitOutcome, toldMs?: number): void => {
+      ticket = this.#record(key, attempt, ticket, { outcome, now: clock.now(), random, toldMs });
+    };
+    let response: Response | undefined;
+    try {
+      response = await next(call);
+      if (isFailure(response))
+        note(
+          'failure',
+          readRetryAfter(response.headers, () => clock.wall()),
+        );
+      else {
+        attempt.arrive();
+        attempt.onCommitted(() => note('success'));
+        attempt.onSettled(({ outcome }) => {
+          if (outcome === 'failed') note('failure');
+          else if (!attempt.committed) note('ignored');
+        });
+      }
+      return response;
+    } catch (error) {
+      if (response) attempt.discard(response); // isFailure threw, so nobody else will
+      note(!response && failureKind(error, call) ? 'failure' : 'ignored');
+      throw error;
     }
-    this.#attempt.tripped = true;
-    emit?.({ type: 'breaker.opened', key: this.#key, retryAfterMs: untilProbeMs(after, now, settings) ?? 0 });
+  }
+
+  /** Takes note of an outcome and tells of a change. What becomes of an answer after its beginning counts in the circuit that it closed: hence a new ticket. */
+  #record(key: string, attempt: Attempt, ticket: CircuitTicket, result: CircuitResult): CircuitTicket {
+    const before = this.get(key);
+    const after = record(before, ticket, result, this.#settings);
+    this.#set(key, after);
+    if (after.state === before.state) return ticket;
+    const { emit } = attempt.context;
+    if (after.state === 'closed') {
+      emit?.({ type: 'breaker.closed', key });
+      return { generation: after.generation, probe: undefined };
+    }
+    attempt.tripped = true;
+    emit?.({
+      type: 'breaker.opened',
+      key,
+      retryAfterMs: untilProbeMs(after, result.now, this.#settings) ?? 0,
+    });
+    return ticket;
   }
 }

@@ -11,9 +11,11 @@ export abstract class BreakwaterError<Code extends string = string> extends Erro
   /** Says exactly what happened; the set of codes is closed. */
   readonly code: Code;
 
-  constructor(code: Code, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+  /** `facts` are what the error carries beside its code: they become properties. */
+  constructor(code: Code, message: string, facts?: object, cause?: Error) {
+    super(message, cause && { cause });
     this.code = code;
+    Object.assign(this, facts);
     Object.defineProperty(this, BRAND, { value: true });
   }
 
@@ -40,13 +42,12 @@ export interface PayloadIssue {
 
 /** The request was not sent, because the service would surely refuse its body. */
 export class PayloadError extends BreakwaterError<'PAYLOAD_INVALID'> {
-  readonly issues: readonly PayloadIssue[];
+  declare readonly issues: readonly PayloadIssue[];
 
   constructor(issues: readonly PayloadIssue[]) {
-    const first = issues.slice(0, 3).map(({ path, message }) => (path ? `${path}: ${message}` : message));
-    const rest = issues.length > 3 ? `; and ${issues.length - 3} more` : '';
-    super('PAYLOAD_INVALID', `Request body is invalid: ${first.join('; ')}${rest}`);
-    this.issues = issues;
+    const shown = issues.slice(0, 3).map(({ path, message }) => (path ? `${path}: ${message}` : message));
+    if (issues.length > 3) shown.push(`and ${issues.length - 3} more`);
+    super('PAYLOAD_INVALID', `Request body is invalid: ${shown.join('; ')}`, { issues });
   }
 
   override get name(): 'PayloadError' {
@@ -57,19 +58,15 @@ export class PayloadError extends BreakwaterError<'PAYLOAD_INVALID'> {
 /** The request was not sent, because the service has failed too often of late. */
 export class CircuitOpenError extends BreakwaterError<'CIRCUIT_OPEN'> {
   /** Which circuit is open. */
-  readonly key: string;
+  declare readonly key: string;
   /** Milliseconds until a call may be let through again; undefined when the circuit was isolated by hand. */
-  readonly retryAfterMs: number | undefined;
+  declare readonly retryAfterMs: number | undefined;
   /** The status that this call had met before, when it is a retry of it that found the circuit open. */
-  readonly lastStatus: number | undefined;
+  declare readonly lastStatus: number | undefined;
 
   constructor(key: string, retryAfterMs: number | undefined, lastStatus?: number) {
-    const next =
-      retryAfterMs === undefined ? 'it was isolated' : `next probe in ${Math.ceil(retryAfterMs)} ms`;
-    super('CIRCUIT_OPEN', `Circuit of ${key} is open: ${next}`);
-    this.key = key;
-    this.retryAfterMs = retryAfterMs;
-    this.lastStatus = lastStatus;
+    const next = retryAfterMs === undefined ? 'it was isolated' : `next probe in ${retryAfterMs} ms`;
+    super('CIRCUIT_OPEN', `Circuit of ${key} is open: ${next}`, { key, retryAfterMs, lastStatus });
   }
 
   override get name(): 'CircuitOpenError' {
@@ -95,15 +92,13 @@ const clocks = {
 /** One of the four clocks of `streamTimeout` ran out. */
 export class StreamTimeoutError extends BreakwaterError<keyof typeof clocks> implements StreamProgress {
   /** The limit that was passed, in milliseconds. */
-  readonly limitMs: number;
-  readonly receivedBytes: number;
-  readonly committed: boolean;
+  declare readonly limitMs: number;
+  declare readonly receivedBytes: number;
+  declare readonly committed: boolean;
 
-  constructor(code: keyof typeof clocks, limitMs: number, { receivedBytes, committed }: StreamProgress) {
-    super(code, `${clocks[code]} ${limitMs} ms: ${receivedBytes} bytes had arrived`);
-    this.limitMs = limitMs;
-    this.receivedBytes = receivedBytes;
-    this.committed = committed;
+  constructor(code: keyof typeof clocks, limitMs: number, progress: StreamProgress) {
+    const message = `${clocks[code]} ${limitMs} ms: ${progress.receivedBytes} bytes had arrived`;
+    super(code, message, { limitMs, ...progress });
   }
 
   override get name(): 'StreamTimeoutError' {
@@ -120,17 +115,12 @@ const breakages = {
 
 /** The answer broke off. */
 export class StreamBrokenError extends BreakwaterError<keyof typeof breakages> implements StreamProgress {
-  readonly receivedBytes: number;
-  readonly committed: boolean;
+  declare readonly receivedBytes: number;
+  declare readonly committed: boolean;
 
-  constructor(code: keyof typeof breakages, { receivedBytes, committed }: StreamProgress, cause?: unknown) {
-    super(
-      code,
-      `${breakages[code]}: ${receivedBytes} bytes had arrived`,
-      cause === undefined ? cause : scrub(cause),
-    );
-    this.receivedBytes = receivedBytes;
-    this.committed = committed;
+  constructor(code: keyof typeof breakages, progress: StreamProgress, cause?: unknown) {
+    const message = `${breakages[code]}: ${progress.receivedBytes} bytes had arrived`;
+    super(code, message, progress, cause === undefined ? cause : scrub(cause));
   }
 
   override get name(): 'StreamBrokenError' {
@@ -148,7 +138,7 @@ export type MiddlewareError =
 
 /** Tells our errors from all others, also across two installed copies and across realms. */
 export function isBreakwaterError(value: unknown): value is MiddlewareError {
-  return typeof value === 'object' && value !== null && BRAND in value;
+  return BRAND in Object(value);
 }
 
 /**
@@ -157,9 +147,9 @@ export function isBreakwaterError(value: unknown): value is MiddlewareError {
  */
 export function scrub(error: unknown): Error {
   const names: string[] = [];
-  for (let each = error, depth = 0; each instanceof Error && depth < 4; each = each.cause, depth++) {
+  for (let each = error; each instanceof Error && names.length < 4; each = each.cause) {
     const { name, code } = each as Error & { code?: unknown };
-    names.push(typeof code === 'string' && /^\w+$/.test(code) ? `${name} ${code}` : name);
+    names.push(/^[A-Z]\w+$/.test(String(code)) ? `${name} ${code}` : name);
   }
   return new Error(names.join(': ') || 'unknown cause');
 }

@@ -7,32 +7,25 @@ import type { Call } from './call.ts';
 import { isBreakwaterError } from './errors.ts';
 import type { Cause } from './events.ts';
 
-/**
- * `aborted`: the caller went away. `refused`: one of our layers did not send it. `timeout`: one of our clocks, or the
- * runtime's. `deadline`: the time for the whole call is over. `network`: everything else that a fetch throws. `invalid`: there is no such request.
- */
-export type FailureKind = 'aborted' | 'refused' | 'timeout' | 'deadline' | 'network' | 'invalid';
+/** `timeout`: one of our clocks, or the runtime's. `deadline`: the time for the whole call is over. `network`: everything else that a fetch throws. */
+export type FailureKind = 'timeout' | 'deadline' | 'network';
 
-/** Tells the failures of a fetch apart. */
-export function failureKind(error: unknown, call: Call): FailureKind {
-  if (call.signal?.aborted) return 'aborted';
-  if (isBreakwaterError(error)) {
-    // By the beginning of the code, because the connection errors of a preset are network failures too.
-    const [family] = (error.code as string).split('_');
-    if (family === 'TIMEOUT') return error.code === 'TIMEOUT_TOTAL' ? 'deadline' : 'timeout';
-    return family === 'STREAM' || family === 'CONNECTION' ? 'network' : 'refused';
-  }
-  const name = (error as Partial<Error> | null | undefined)?.name;
+/** Tells the failures of a fetch apart; undefined when it was none: the caller went away, a layer of ours did not send it, or there is no such request. */
+export function failureKind(error: unknown, call: Call): FailureKind | undefined {
+  if (call.signal?.aborted) return undefined;
+  const { name, code } = Object(error) as { name: unknown; code: unknown };
+  // By the beginning of the code, because the connection errors of a preset are network failures too.
+  if (isBreakwaterError(error) && !/^(STREAM|CONN)/.test(String(code)))
+    return code === 'TIMEOUT_TOTAL' ? 'deadline' : /^TIMEOUT/.test(String(code)) ? 'timeout' : undefined;
   if (name === 'TimeoutError') return 'timeout';
-  if (name === 'AbortError') return 'aborted';
-  return error instanceof TypeError && isInvalid(call) ? 'invalid' : 'network';
+  return name === 'AbortError' || (error instanceof TypeError && isInvalid(call)) ? undefined : 'network';
 }
 
 /** fetch throws the same TypeError for a lost connection and for a request that cannot be built: only the latter can be tried out. */
 function isInvalid({ url, method, headers, body }: Call): boolean {
   try {
-    const request = new Request(url, { method, headers });
-    return !/^(https?|data|blob):/.test(request.url) || (body != null && /^(GET|HEAD)$/.test(request.method));
+    const request = new Request(url, { method, headers, body: body == null ? null : '' });
+    return !/^(https?|data|blob):/.test(request.url);
   } catch {
     return true;
   }

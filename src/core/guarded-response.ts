@@ -1,35 +1,71 @@
 /** @module A Response with another body that is otherwise the one that came. `new Response` forgets where an answer came from, and code above us asks. */
 
+/** Whoever guards a stream. */
+interface Guard {
+  /** Whether the body is still all there, and the guard at work. */
+  readonly isWhole: boolean;
+  /** Reads the whole body as text; the reader keeps the stream locked, and alive. */
+  text(reader: ReadableStreamDefaultReader): Promise<string>;
+  /** Nobody has the stream any more. */
+  abandon(): void;
+}
+
 /** Whether a Response has a body whose end is worth watching: nothing is held, rebuilt or judged that is not a 2xx with content. */
 export function isGuardable({ ok, body }: Response): boolean {
   return ok && body !== null && !body.locked;
 }
 
-/** The Response with `body` in place of its own. */
-export function withBody(original: Response, body: ReadableStream): Response {
-  return resemble(rebuild(body, original), original);
-}
+/** The Response that came, with a guarded stream as its body. */
+export class GuardedResponse extends Response {
+  readonly #original: Response;
+  /** Undefined in a clone, and once there is one: what the guard hands out then goes to both. */
+  #guard: Guard | undefined;
+  #isRead = false;
 
-/** A server may send a reason phrase that fetch takes and Response refuses. */
-function rebuild(body: ReadableStream, original: Response): Response {
-  try {
-    return new Response(body, original);
-  } catch {
-    return new Response(body, { status: original.status, headers: original.headers });
+  constructor(body: ReadableStream | null, original: Response, guard?: Guard) {
+    // Not the reason phrase: a server may send one that fetch takes and Response refuses.
+    super(body, { status: original.status, headers: original.headers });
+    this.#original = original;
+    this.#guard = guard;
   }
-}
 
-/** Own properties, and only where they would differ: they cost more than the Response itself. */
-function resemble(response: Response, original: Response): Response {
-  const { url, redirected, type, statusText } = original;
-  if (response.url === url && response.redirected === redirected && response.type === type) return response;
-  return Object.defineProperties(response, {
-    url: { value: url },
-    redirected: { value: redirected },
-    type: { value: type },
-    statusText: { value: statusText },
-    clone: { value: () => resemble(Response.prototype.clone.call(response), original) },
-  });
+  override get url(): string {
+    return this.#original.url;
+  }
+
+  override get redirected(): boolean {
+    return this.#original.redirected;
+  }
+
+  override get type(): ResponseType {
+    return this.#original.type;
+  }
+
+  override get statusText(): string {
+    return this.#original.statusText;
+  }
+
+  override get bodyUsed(): boolean {
+    return this.#isRead || super.bodyUsed;
+  }
+
+  override clone(): Response {
+    const { body } = super.clone();
+    this.#guard = undefined;
+    return new GuardedResponse(body, this.#original);
+  }
+
+  /** Read past the stream that other readers get, because that stream is half the cost of a short answer. */
+  override text(): Promise<string> {
+    const { body } = this;
+    if (!this.#guard?.isWhole || this.bodyUsed || !body || body.locked) return super.text();
+    this.#isRead = true;
+    return this.#guard.text(body.getReader());
+  }
+
+  override json(): Promise<unknown> {
+    return this.text().then((text) => JSON.parse(text));
+  }
 }
 
 /** Whether a stream can be read into a buffer of the reader's own. */
@@ -40,12 +76,6 @@ export function isByteStream(stream: ReadableStream): boolean {
   } catch {
     return false;
   }
-}
-
-/** Whoever guards a stream. */
-interface Guard {
-  /** Nobody has the stream any more. */
-  abandon(): void;
 }
 
 let registry: FinalizationRegistry<Guard> | undefined;

@@ -1,33 +1,23 @@
 /** @module How options are checked: once, in the factory, in one grammar. A mistake found at start-up costs a minute; one found at night costs the night. */
 
-/** What an option must be. A value of another type is a TypeError, one that `test` refuses a RangeError. */
+/** What an option must be. A value of no type that `types` names is a TypeError, one that `test` refuses a RangeError. */
 export interface Rule {
   readonly must: string;
-  readonly type: string;
+  /** As `typeof` says, with `array` and `null` told from `object`. */
+  readonly types: string;
   readonly test?: (value: never) => boolean;
-  /** A value that is allowed beside those of the type. */
-  readonly or?: unknown;
-  /** A type all of whose values are allowed as well. */
-  readonly orType?: string;
 }
 
-export const aFunction: Rule = { must: 'a function', type: 'function' };
-export const anObject: Rule = { must: 'an object', type: 'object', test: (value: unknown) => value !== null };
+export const aFunction: Rule = { must: 'a function', types: 'function' };
+const anObject: Rule = { must: 'an object', types: 'object' };
 export const aClock: Rule = {
   must: 'a clock',
-  type: 'object',
+  types: 'object',
   test: (clock: Record<string, unknown>) =>
     ['now', 'wall', 'setTimeout', 'clearTimeout'].every((name) => typeof clock[name] === 'function'),
 };
-export const aBoolean: Rule = { must: 'true or false', type: 'boolean' };
-export const aCount: Rule = number(
-  'a non-negative integer',
-  (value) => Number.isInteger(value) && value >= 0,
-);
-export const aPositiveCount: Rule = number(
-  'a positive integer',
-  (value) => Number.isInteger(value) && value > 0,
-);
+export const aCount: Rule = number('a non-negative integer', isCount);
+export const aPositiveCount: Rule = number('a positive integer', (value) => isCount(value) && value > 0);
 /** A time that may be nothing, and may be for ever. */
 export const aDuration: Rule = number('a non-negative number', (value) => value >= 0);
 /** A time that takes some, and may be for ever. */
@@ -37,13 +27,17 @@ export const aRatio: Rule = number('a number above 0 and up to 1', (value) => va
 export function oneOf(...values: string[]): Rule {
   return {
     must: values.map((value) => `"${value}"`).join(' or '),
-    type: 'string',
+    types: 'string',
     test: (value) => values.includes(value),
   };
 }
 
+export function isCount(value: number): boolean {
+  return Number.isInteger(value) && value >= 0;
+}
+
 function number(must: string, test: (value: number) => boolean): Rule {
-  return { must, type: 'number', test };
+  return { must, types: 'number', test };
 }
 
 /**
@@ -58,65 +52,41 @@ export function readOptions<Options extends object, Defaults extends Partial<Opt
   defaults: Defaults,
   rules: { readonly [Name in keyof Options]-?: Rule },
 ): Options & Defaults {
-  const given = options === undefined ? {} : options;
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new TypeError(
-      `Cannot create ${subject} as its options must be an object: current value is ${shown(options)}`,
-    );
-  }
+  if (options !== undefined) check(subject, 'its options', options, anObject);
   const result: Record<string, unknown> = { ...defaults };
-  for (const [name, value] of Object.entries(given)) {
-    const rule = Object.hasOwn(rules, name) && rules[name as keyof Options];
-    if (!rule) throw unknownOption(subject, name, Object.keys(rules));
+  for (const [name, value] of Object.entries(options ?? {})) {
+    if (!Object.hasOwn(rules, name)) throw unknownOption(subject, name, Object.keys(rules));
     if (value === undefined) continue;
-    check(subject, name, value, rule);
+    check(subject, `"${name}"`, value, rules[name as keyof Options]);
     result[name] = value;
   }
   return result as Options & Defaults;
 }
 
-function check(subject: string, name: string, value: unknown, { must, type, test, or, orType }: Rule): void {
-  if (value === or || (value !== null && typeof value === orType)) return;
-  const wrongType = typeof value !== type;
-  if (wrongType || value === null || (test && !test(value as never))) {
-    const Kind = wrongType || value === null ? TypeError : RangeError;
-    throw new Kind(`Cannot create ${subject} as "${name}" must be ${must}: current value is ${shown(value)}`);
-  }
+/** Throws unless the value is what the rule says. Of a text or an object only the type is shown: it might hold a secret. */
+export function check(subject: string, what: string, value: unknown, { must, types, test }: Rule): void {
+  const type = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
+  const fits = types.includes(type);
+  if (fits && (!test || test(value as never))) return;
+  const shown = /^[nbu]/.test(type) ? String(value) : `${/^[ao]/.test(type) ? 'an' : 'a'} ${type}`;
+  const Kind = fits ? RangeError : TypeError;
+  throw new Kind(`Cannot create ${subject} as ${what} must be ${must}: current value is ${shown}`);
 }
 
-/** Throws for two options that contradict each other. */
+/** Throws for options that contradict each other. */
 export function refuse(subject: string, problem: string): never {
   throw new RangeError(`Cannot create ${subject} as ${problem}`);
 }
 
+/** Suggests the option that shares most pairs of letters with the name. */
 function unknownOption(subject: string, name: string, known: string[]): TypeError {
-  const near = known.find((each) => resembles(each.toLowerCase(), name.toLowerCase()));
-  const hint = near ? `Did you mean "${near}"?` : `Known are ${known.join(', ')}`;
+  const likeness = (option: string) => {
+    const pairs = [...name].filter((_, at) =>
+      option.toLowerCase().includes(name.slice(at, at + 2).toLowerCase()),
+    );
+    return pairs.length / (option.length + name.length);
+  };
+  const [nearest = ''] = [...known].sort((one, other) => likeness(other) - likeness(one));
+  const hint = likeness(nearest) >= 0.25 ? `Did you mean "${nearest}"?` : `Known are ${known.join(', ')}`;
   return new TypeError(`Cannot create ${subject} as "${name}" is not one of its options. ${hint}`);
-}
-
-/** Whether one name holds the other, or shares most of its pairs of letters. */
-function resembles(known: string, name: string): boolean {
-  const pairs = new Set(Array.from(name.slice(1), (letter, index) => name.charAt(index) + letter));
-  const common = Array.from(known.slice(1), (letter, index) => known.charAt(index) + letter).filter((pair) =>
-    pairs.has(pair),
-  );
-  return (
-    name.length > 2 && (known.includes(name) || common.length * 2 > Math.max(pairs.size, known.length - 1))
-  );
-}
-
-/** Numbers and the like as they are; a text or an object might hold a secret, so only what it is. */
-function shown(value: unknown): string {
-  return typeof value === 'object' && value !== null
-    ? Array.isArray(value)
-      ? 'an array'
-      : 'an object'
-    : typeof value === 'string'
-      ? value
-        ? 'a string'
-        : 'an empty string'
-      : typeof value === 'function'
-        ? 'a function'
-        : String(value);
 }

@@ -1,16 +1,9 @@
-/** @module Reads when to come back. Written out, because `parseInt` and `Date.parse` read garbage as a time, and each runtime's `Date.parse` reads other garbage: whoever comes back too early is part of the storm. */
-
-const MONTHS = 'JanFebMarAprMayJunJulAugSepOctNovDec';
+/** @module Reads when to come back. Strict, because `parseInt` and `Date.parse` read garbage as a time, and each runtime's `Date.parse` reads other garbage: whoever comes back too early is part of the storm. */
 
 // The three forms of RFC 9110, section 5.6.7. The weekday is redundant, so it may be any word of the right shape.
-const IMF_FIXDATE =
-  /^[A-Z][a-z]{2}, (?<day>\d\d) (?<month>[A-Z][a-z]{2}) (?<year>\d{4}) (?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d):(?<second>[0-5]\d|60) GMT$/;
-const RFC_850 =
-  /^[A-Z][a-z]+day, (?<day>\d\d)-(?<month>[A-Z][a-z]{2})-(?<year>\d\d) (?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d):(?<second>[0-5]\d|60) GMT$/;
-const ASCTIME =
-  /^[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ \d]\d) (?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d):(?<second>[0-5]\d|60) (?<year>\d{4})$/;
-
-type DateField = 'day' | 'month' | 'year' | 'hour' | 'minute' | 'second';
+const IMF_FIXDATE = /^[A-Z][a-z]{2}, (?<day>\d\d) (?<month>\w{3}) (?<year>\d{4}) (?<time>.{8}) GMT$/;
+const RFC_850 = /^[A-Z][a-z]+day, (?<day>\d\d)-(?<month>\w{3})-(?<year>\d\d) (?<time>.{8}) GMT$/;
+const ASCTIME = /^[A-Z][a-z]{2} (?<month>\w{3}) (?<day>[ \d]\d) (?<time>.{8}) (?<year>\d{4})$/;
 
 /**
  * Reads from the headers of a response how long the service asks to wait.
@@ -50,21 +43,19 @@ function longest(value: string | null, readNumber: Read, readOther?: Read): numb
 }
 
 function untilDate(text: string, wallNow: () => number): number | undefined {
-  const fields = (IMF_FIXDATE.exec(text) ?? RFC_850.exec(text) ?? ASCTIME.exec(text))?.groups as
-    | Record<DateField, string>
-    | undefined;
-  if (!fields) return;
+  const found = IMF_FIXDATE.exec(text) ?? RFC_850.exec(text) ?? ASCTIME.exec(text);
+  if (!found) return;
+  const { day, month, year, time } = found.groups as Record<'day' | 'month' | 'year' | 'time', string>;
   const now = wallNow();
-  const isShort = fields.year.length < 4;
   const thisYear = new Date(now).getUTCFullYear();
+  const isShort = year.length < 4;
   // Two digits mean the next such year, unless that is more than 50 years away: then they mean one in the past, which tells nothing.
-  const year = isShort ? thisYear + ((10_000 - thisYear + Number(fields.year)) % 100) : Number(fields.year);
-  const month = MONTHS.indexOf(fields.month) / 3;
-  const midnight = Date.UTC(year, month, Number(fields.day));
-  const seconds = (Number(fields.hour) * 60 + Number(fields.minute)) * 60 + Number(fields.second);
-  const at = midnight + seconds * 1000;
-  const fiftyYearsOn = new Date(now).setUTCFullYear(thisYear + 50);
-  // Date.UTC carries 31 February over into March; an unknown month has no index.
-  if (new Date(midnight).getUTCMonth() !== month || (isShort && at > fiftyYearsOn)) return;
-  return at - now;
+  const fullYear = isShort ? thisYear + ((10_000 - thisYear + Number(year)) % 100) : year;
+  const isLeapSecond = time.endsWith('60');
+  const date = `${day.replace(' ', '0')} ${month} ${fullYear} ${time.replace(/60$/, '59')} GMT`;
+  const at = Date.parse(date);
+  // Date.parse is generous: what it does not write again as it read it was no date.
+  if (new Date(at).toUTCString().slice(5) !== date) return;
+  if (isShort && at > new Date(now).setUTCFullYear(thisYear + 50)) return;
+  return at + Number(isLeapSecond) * 1000 - now;
 }

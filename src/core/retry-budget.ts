@@ -63,9 +63,12 @@ export function createRetryBudget(options?: RetryBudgetOptions): RetryBudget {
   const { maxTokens, refillEveryMs, commitRatio, clock = systemClock } = settings;
   let tokens = maxTokens;
   let refilledAt: number | undefined;
-  const refill = (more = 0): number => {
+  const add = (more = commitRatio): void => {
+    tokens = Math.min(maxTokens, tokens + more);
+  };
+  const refill = (): number => {
     const now = clock.now();
-    tokens = Math.min(maxTokens, tokens + more + (now - (refilledAt ?? now)) / refillEveryMs);
+    add((now - (refilledAt ?? now)) / refillEveryMs);
     refilledAt = now;
     return tokens;
   };
@@ -78,6 +81,6 @@ export function createRetryBudget(options?: RetryBudgetOptions): RetryBudget {
       tokens -= cost;
       return true;
     },
-    add: (more = commitRatio) => void refill(more),
+    add,
   };
 }

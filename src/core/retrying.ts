@@ -7,7 +7,7 @@ import type { Call } from './call.ts';
 import type { Clock, Random } from './clock.ts';
 import { CircuitOpenError } from './errors.ts';
 import type { ChainEvent } from './events.ts';
-import { causeOf, type FailureKind, failureKind, retriesForStatus } from './failure.ts';
+import { causeOf, failureKind, retriesForStatus } from './failure.ts';
 import { readRetryAfter } from './retry-after.ts';
 import type { RetryBudget } from './retry-budget.ts';
 import { sleep } from './sleep.ts';
@@ -42,6 +42,14 @@ export interface RetrySettings {
   readonly pressure: () => number;
 }
 
+/** An attempt that did not bring a 2xx. */
+interface Failed extends Omit<RetryFailure, 'attempt'> {
+  readonly attempt: Attempt;
+  readonly startedAt: number;
+}
+
+type Refusal = ChainEvent & { type: 'retry.refused' };
+
 /** Above this many retries a minute over all calls, the service is under pressure from us. */
 const PRESSURE_PER_MINUTE = 50;
 
@@ -63,96 +71,96 @@ export function pressureGauge(clock: Clock): () => number {
 export class Retrying {
   readonly #settings: RetrySettings;
   readonly #call: Call;
-  readonly #replayable: boolean;
   #retries = 0;
   #timeouts = 0;
   #spentMs = 0;
   #lastStatus: number | undefined;
-  #byStatus: Map<number, number> | undefined;
+  #retriesByStatus: Record<number, number> | undefined;
 
   constructor(settings: RetrySettings, call: Call) {
     this.#settings = settings;
     this.#call = call;
-    this.#replayable = isReplayable(call);
-    call.context.startedAt ??= settings.clock.now();
-    if (!this.#replayable) this.#emit({ type: 'body.single-attempt' });
   }
 
   async run(next: (call: Call) => Promise<Response>): Promise<Response> {
+    const { context, attempt: outer } = this.#call;
     const { clock, credit } = this.#settings;
+    if (!isReplayable(this.#call)) context.emit?.({ type: 'body.single-attempt' });
     for (;;) {
-      const attempt = new Attempt(this.#call.context, this.#retries + 1);
-      this.#emit({ type: 'attempt.started', attempt: attempt.number });
+      const attempt = new Attempt(context, this.#retries + 1);
+      context.emit?.({ type: 'attempt.started', attempt: attempt.number });
       const startedAt = clock.now();
+      context.startedAt ??= startedAt;
       let response: Response | undefined;
       let error: unknown;
       try {
         response = await next(this.#call.with({ attempt }));
         attempt.arrive();
-        if (response.ok) attempt.onCommitted(credit);
       } catch (thrown) {
         error = thrown;
       }
-      try {
-        if (!response?.ok && (await this.#repeats({ response, error }, attempt, clock.now() - startedAt)))
-          continue;
-      } catch (thrown) {
-        if (response) attempt.discard(response); // a callback threw, so nobody else will
-        throw thrown;
-      }
-      this.#call.attempt.follow(attempt);
+      if (response?.ok) attempt.onCommitted(credit);
+      else if (await this.#repeats({ attempt, response, error, startedAt })) continue;
+      outer.follow(attempt);
       if (!response) throw this.#final(error);
       return response;
     }
   }
 
   /** Waits for the next attempt, if there is to be one; otherwise it answers at once. */
-  async #repeats(
-    { response, error }: Pick<RetryFailure, 'response' | 'error'>,
-    attempt: Attempt,
-    tookMs: number,
-  ): Promise<boolean> {
-    const kind = response ? undefined : failureKind(error, this.#call);
-    const failure: RetryFailure = { attempt: attempt.number, response, error };
-    if (attempt.tripped || !this.#isWorth(failure, kind)) return false;
-    if (kind !== 'timeout') this.#spentMs += tookMs;
-    const { clock, retryBudget, pressure, onDiscard } = this.#settings;
-    const cause = causeOf(response ?? error);
-    const { delayMs, toldMs } = this.#delay(response);
-    const cost = kind === 'timeout' ? 2 : 1;
-    const reason = this.#obstacle(delayMs, toldMs ?? delayMs, cost);
-    if (reason) {
-      this.#emit({ type: 'retry.refused', attempt: attempt.number, cause, reason, toldMs });
-      return false;
-    }
-    this.#emit({ type: 'retry.scheduled', attempt: attempt.number, cause, delayMs, toldMs });
-    const retriesPerMinute = pressure();
-    if (retriesPerMinute) this.#emit({ type: 'retry.pressure', retriesPerMinute });
-    this.#note(response, kind, delayMs);
-    if (response) attempt.discard(response, onDiscard && ((unread) => onDiscard(unread, this.#call)));
+  async #repeats(failed: Failed): Promise<boolean> {
+    const { attempt, response } = failed;
+    const { clock, retryBudget, onDiscard } = this.#settings;
+    let cost = 0;
     try {
-      await sleep(delayMs, clock, this.#call.signal);
-    } catch (reason) {
+      const plan = this.#plan(failed);
+      if (!plan) return false;
+      cost = plan.cost;
+      if (response) attempt.discard(response, onDiscard && ((unread) => onDiscard(unread, this.#call)));
+      await sleep(plan.delayMs, clock, this.#call.signal);
+      return true;
+    } catch (thrown) {
       if (retryBudget) retryBudget.add(cost);
-      throw reason;
+      if (response) attempt.discard(response); // a callback threw, so nobody else will
+      throw thrown;
     }
-    return true;
   }
 
-  #isWorth(failure: RetryFailure, kind: FailureKind | undefined): boolean {
+  /** How long to wait before the next attempt, and what it has cost; undefined if there is to be none. */
+  #plan({ attempt, response, error, startedAt }: Failed): { delayMs: number; cost: number } | undefined {
+    const { clock, pressure } = this.#settings;
+    const { context } = this.#call;
+    const kind = response ? 'network' : failureKind(error, this.#call);
+    const isTimeout = kind === 'timeout';
+    if (attempt.tripped || !(isTimeout || kind === 'network')) return;
+    if (!this.#isWorth({ attempt: attempt.number, response, error }, isTimeout)) return;
+    if (!isTimeout) this.#spentMs += clock.now() - startedAt;
+    const { delayMs, toldMs } = this.#delay(response);
+    const cost = isTimeout ? 2 : 1;
+    const reason = this.#obstacle(delayMs, toldMs ?? delayMs, cost);
+    const about = { attempt: attempt.number, cause: causeOf(response ?? error), toldMs };
+    if (reason) return void context.emit?.({ type: 'retry.refused', ...about, reason });
+    context.emit?.({ type: 'retry.scheduled', ...about, delayMs });
+    const retriesPerMinute = pressure();
+    if (retriesPerMinute) context.emit?.({ type: 'retry.pressure', retriesPerMinute });
+    this.#retries++;
+    this.#spentMs += delayMs;
+    if (isTimeout) this.#timeouts++;
+    if (response) this.#note(response);
+    return { delayMs, cost };
+  }
+
+  #isWorth(failure: RetryFailure, isTimeout: boolean): boolean {
     const { maxRetries, maxTimeoutRetries, maxRetriesByStatus = {}, shouldRetry } = this.#settings;
     const { response } = failure;
-    if (!maxRetries || (kind && kind !== 'timeout' && kind !== 'network')) return false;
-    if (kind === 'timeout' && this.#timeouts >= maxTimeoutRetries) return false;
+    if (!maxRetries || (isTimeout && this.#timeouts >= maxTimeoutRetries)) return false;
     const verdict = response?.headers.get('x-should-retry');
     const decided =
       shouldRetry?.(failure) ?? (/^(true|false)$/.test(verdict ?? '') ? verdict === 'true' : undefined);
     if (decided !== undefined || !response) return decided ?? true;
     const { status } = response;
-    return (
-      (this.#byStatus?.get(status) ?? 0) <
-      (maxRetriesByStatus[status] ?? retriesForStatus(status, maxRetries))
-    );
+    const limit = maxRetriesByStatus[status] ?? retriesForStatus(status, maxRetries);
+    return (this.#retriesByStatus?.[status] ?? 0) < limit;
   }
 
   #delay(response: Response | undefined): { delayMs: number; toldMs: number | undefined } {
@@ -166,42 +174,28 @@ export class Retrying {
   }
 
   /** What stands in the way of one more attempt. Whether a wait fits the budget is judged without its spread, which must not be cut: that would make a herd. */
-  #obstacle(
-    delayMs: number,
-    waitMs: number,
-    cost: number,
-  ): (ChainEvent & { type: 'retry.refused' })['reason'] | undefined {
+  #obstacle(delayMs: number, waitMs: number, cost: number): Refusal['reason'] | undefined {
     const { maxRetries, budgetMs, retryBudget, clock } = this.#settings;
+    const { deadlineAt = Number.POSITIVE_INFINITY } = this.#call.context;
     if (this.#retries >= maxRetries) return 'limit';
-    if (!this.#replayable) return 'single-attempt';
-    if (clock.now() + delayMs >= (this.#call.context.deadlineAt ?? Number.POSITIVE_INFINITY))
-      return 'deadline';
+    if (!isReplayable(this.#call)) return 'single-attempt';
+    if (clock.now() + delayMs >= deadlineAt) return 'deadline';
     if (this.#spentMs + waitMs > budgetMs) return 'budget';
     return retryBudget && !retryBudget.take(cost) ? 'retry-budget' : undefined;
   }
 
-  #note(response: Response | undefined, kind: FailureKind | undefined, delayMs: number): void {
-    this.#retries++;
-    this.#spentMs += delayMs;
-    if (kind === 'timeout') this.#timeouts++;
-    if (!response) return;
-    const { status } = response;
+  #note({ status }: Response): void {
     this.#lastStatus = status;
-    this.#byStatus ??= new Map();
-    this.#byStatus.set(status, (this.#byStatus.get(status) ?? 0) + 1);
+    this.#retriesByStatus ??= {};
+    this.#retriesByStatus[status] = (this.#retriesByStatus[status] ?? 0) + 1;
   }
 
   #final(error: unknown): unknown {
     const { signal } = this.#call;
     if (signal?.aborted) return signal.reason; // some runtimes throw an error of their own instead
-    if (this.#lastStatus !== undefined && (error as Partial<CircuitOpenError>)?.code === 'CIRCUIT_OPEN') {
-      const { key, retryAfterMs } = error as CircuitOpenError;
-      return new CircuitOpenError(key, retryAfterMs, this.#lastStatus);
-    }
-    return error;
-  }
-
-  #emit(event: ChainEvent): void {
-    this.#call.context.emit?.(event);
+    const { code, key, retryAfterMs } = Object(error) as CircuitOpenError;
+    return code === 'CIRCUIT_OPEN' && this.#lastStatus !== undefined
+      ? new CircuitOpenError(key, retryAfterMs, this.#lastStatus)
+      : error;
   }
 }

@@ -4,11 +4,12 @@
  * be collected, and then takes its connection with it.
  */
 
+import { Alarm } from './alarm.ts';
 import type { Call } from './call.ts';
-import { type Clock, MAX_TIMER_MS, type TimerHandle } from './clock.ts';
+import type { Clock } from './clock.ts';
 import { isBreakwaterError, StreamBrokenError, type StreamProgress, StreamTimeoutError } from './errors.ts';
 import type { Settlement } from './events.ts';
-import { isByteStream, isGuardable, watchOver, withBody } from './guarded-response.ts';
+import { GuardedResponse, isByteStream, isGuardable, watchOver } from './guarded-response.ts';
 
 /** The four clocks, in milliseconds. */
 export interface StreamLimits {
@@ -24,9 +25,17 @@ export interface GuardSettings extends StreamLimits {
   readonly clock: Clock;
 }
 
-type Clocks = StreamTimeoutError['code'];
+type Clocks = keyof typeof LIMITS;
 
-/** What of a stream's controller both kinds of stream have. */
+const LIMITS = {
+  TIMEOUT_HEADERS: 'headersMs',
+  TIMEOUT_FIRST_TOKEN: 'firstTokenMs',
+  TIMEOUT_IDLE: 'idleMs',
+} as const;
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** What takes the bytes: the controller of the caller's stream, of either kind, or a reader of the whole text. */
 interface Sink {
   enqueue(chunk: Uint8Array): void;
   close(): void;
@@ -49,11 +58,7 @@ export class StreamGuard {
   readonly #upstream: AbortController = new AbortController();
   readonly #startedAt: number;
   readonly #totalAt: number;
-  #headersAt = 0;
-  #timer: TimerHandle;
-  /** When the timer fires, and when the running clock runs out: a timer that fires too early is set again. */
-  #timerAt = Number.POSITIVE_INFINITY;
-  #dueAt = Number.POSITIVE_INFINITY;
+  readonly #alarm: Alarm;
   #running: Clocks = 'TIMEOUT_HEADERS';
   #waitingSince = 0;
   #receivedBytes = 0;
@@ -61,15 +66,16 @@ export class StreamGuard {
   #over = false;
   /** Not the attempt's: a middleware may make a second try with the same call. */
   #committed = false;
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  /** What the caller awaits; undefined once it has the Response, which must not be held from here. */
+  #caller: { resolve(response: Response): void; reject(reason: unknown): void } | undefined;
+  /** The Response that came; once the caller has the guarded one, undefined. */
+  #held: Response | undefined;
   /** The first chunk, between its arrival and the first read. */
-  #held: Uint8Array | undefined;
+  #first: Uint8Array | undefined;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   /** The stream that the caller has. Strong only while a read is pending, or the one who awaits it might wait for a collected stream. */
   #sink: { deref(): Sink | undefined } | undefined;
   #pending: Sink | undefined;
-  /** Gives the caller the Response; undefined when that is done. */
-  #handOver: (() => void) | undefined;
-  #reject: ((reason: unknown) => void) | undefined;
 
   constructor(call: Call, settings: GuardSettings) {
     const { context } = call;
@@ -77,9 +83,9 @@ export class StreamGuard {
     this.#settings = settings;
     this.#startedAt = settings.clock.now();
     context.startedAt ??= this.#startedAt;
-    if (settings.totalMs < Number.POSITIVE_INFINITY)
-      context.deadlineAt ??= context.startedAt + settings.totalMs;
-    this.#totalAt = context.deadlineAt ?? Number.POSITIVE_INFINITY;
+    if (settings.totalMs < NEVER) context.deadlineAt ??= context.startedAt + settings.totalMs;
+    this.#totalAt = context.deadlineAt ?? NEVER;
+    this.#alarm = new Alarm(settings.clock, () => this.#runOut());
   }
 
   /** Settles as the attempt does, or at once when a clock runs out or the caller aborts, whatever becomes of the attempt then. */
@@ -88,13 +94,12 @@ export class StreamGuard {
     if (signal?.aborted) return Promise.reject(signal.reason);
     signal?.addEventListener('abort', this);
     const { headersMs, firstTokenMs } = this.#settings;
-    if (headersMs <= firstTokenMs) this.#wait('TIMEOUT_HEADERS', headersMs);
-    else this.#wait('TIMEOUT_FIRST_TOKEN', firstTokenMs);
+    this.#wait(headersMs <= firstTokenMs ? 'TIMEOUT_HEADERS' : 'TIMEOUT_FIRST_TOKEN', this.#startedAt);
     return new Promise((resolve, reject) => {
-      this.#reject = reject;
+      this.#caller = { resolve, reject };
       try {
         next(this.#call.with({ signal: this.#upstream.signal })).then(
-          (response) => this.#arrived(response, resolve),
+          (response) => this.#arrived(response),
           (error) => this.#fail(error),
         );
       } catch (error) {
@@ -116,9 +121,9 @@ export class StreamGuard {
 
   /** The caller wants data. */
   pull(sink: Sink): void {
-    const chunk = this.#held;
-    this.#held = undefined;
-    if (chunk) return sink.enqueue(chunk);
+    const first = this.#first;
+    this.#first = undefined;
+    if (first) return sink.enqueue(first);
     if (this.#pending) return; // two reads side by side: the second gets its turn after the first
     this.#pending = sink;
     this.#ask();
@@ -137,43 +142,74 @@ export class StreamGuard {
     this.#reader?.cancel().catch(() => {});
   }
 
-  #arrived(response: Response, resolve: (response: Response) => void): void {
-    const { attempt } = this.#call;
+  get isWhole(): boolean {
+    return !this.#over && !this.#pending;
+  }
+
+  text(reader: ReadableStreamDefaultReader): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const decoder = new TextDecoder();
+      let text = '';
+      const sink = {
+        reader,
+        enqueue: (chunk: Uint8Array) => {
+          text += decoder.decode(chunk, { stream: true });
+          this.pull(sink);
+        },
+        close: () => resolve(text + decoder.decode()),
+        error: reject,
+      };
+      this.#sink = { deref: () => sink };
+      this.pull(sink);
+    });
+  }
+
+  #arrived(response: Response): void {
+    const { attempt, method } = this.#call;
     if (this.#over) return attempt.discard(response);
-    this.#rest();
-    if (!isGuardable(response) || this.#call.method === 'HEAD') return resolve(this.#letGo(response));
+    if (!isGuardable(response) || method === 'HEAD') return this.#letGo(response);
     attempt.claim();
     const body = response.body as ReadableStream<Uint8Array>;
-    this.#headersAt = this.#settings.clock.now();
-    this.#isEventStream = /^text\/event-stream/i.test(response.headers.get('content-type') ?? '');
     this.type = isByteStream(body) ? 'bytes' : undefined;
+    this.#isEventStream = /^text\/event-stream/i.test(response.headers.get('content-type') ?? '');
     this.#reader = body.getReader();
-    this.#handOver = () => {
-      this.#handOver = undefined;
-      this.#rest();
-      const stream = new ReadableStream(this as UnderlyingByteSource, { highWaterMark: 0 });
-      watchOver(stream, this);
-      resolve(withBody(response, stream));
-    };
-    if (this.#settings.hold === 'headers') this.#handOver();
+    this.#held = response;
+    if (this.#settings.hold === 'headers') this.#handOver(response);
     else this.#ask();
   }
 
   /** Nothing of this body is watched, so only the caller's abort is passed on, until somebody throws the Response away. */
-  #letGo(response: Response): Response {
-    if (!response.body) this.#close();
-    else {
-      this.#clearTimer();
+  #letGo(response: Response): void {
+    if (response.body) {
+      this.#alarm.stop();
       this.#call.attempt.release = () => this.#close();
       watchOver(response.body, this);
-    }
-    return response;
+    } else this.#close();
+    this.#give(response);
+  }
+
+  /** Gives the caller the Response. Nobody waits now: only the time of the whole call goes on. */
+  #handOver(response: Response): void {
+    this.#held = undefined;
+    this.#alarm.stop();
+    if (!this.#over) this.#alarm.set(this.#totalAt);
+    const stream = new ReadableStream(this as UnderlyingByteSource, { highWaterMark: 0 });
+    watchOver(stream, this);
+    this.#give(new GuardedResponse(stream, response, this));
+  }
+
+  #give(response: Response): void {
+    this.#caller?.resolve(response);
+    this.#caller = undefined;
   }
 
   #ask(): void {
-    const { idleMs, firstTokenMs } = this.#settings;
-    if (this.#committed) this.#wait('TIMEOUT_IDLE', idleMs);
-    else this.#wait('TIMEOUT_FIRST_TOKEN', firstTokenMs - (this.#headersAt - this.#startedAt));
+    const now = this.#settings.clock.now();
+    this.#waitingSince = now;
+    if (this.#committed) {
+      this.#call.context.lastProgressAt = now;
+      this.#wait('TIMEOUT_IDLE', now);
+    } else this.#wait('TIMEOUT_FIRST_TOKEN', this.#held ? this.#startedAt : now);
     this.#read();
   }
 
@@ -184,13 +220,13 @@ export class StreamGuard {
   readonly #took = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void => {
     if (this.#over) return;
     if (value?.byteLength === 0) return this.#read(); // no progress, so the clock runs on
-    this.#dueAt = Number.POSITIVE_INFINITY;
-    if (value) this.#count(value.byteLength);
-    this.#commit();
+    this.#alarm.set(this.#totalAt);
+    if (value) this.#receivedBytes += value.byteLength;
+    if (!this.#committed) this.#commit();
     if (done) this.#end({ outcome: 'complete' });
-    if (this.#handOver) {
-      this.#held = value;
-      return this.#handOver();
+    if (this.#held) {
+      this.#first = value;
+      return this.#handOver(this.#held);
     }
     const sink = this.#pending;
     this.#pending = undefined;
@@ -202,26 +238,16 @@ export class StreamGuard {
   };
 
   readonly #lost = (error: unknown): void => {
-    if (this.#over) return;
-    const progress = this.#progress();
     const silentMs = this.#settings.clock.now() - this.#waitingSince;
+    const code = this.#committed ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
     if (isBreakwaterError(error)) this.#fail(error);
-    else if (this.#isEventStream || silentMs < SILENCE_MS)
-      this.#fail(new StreamBrokenError('STREAM_RESET', progress, error));
-    else {
-      const code = progress.committed ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
-      this.#fail(new StreamTimeoutError(code, Math.round(silentMs), progress));
-    }
+    else if (silentMs < SILENCE_MS || this.#isEventStream)
+      this.#fail(new StreamBrokenError('STREAM_RESET', this.#progress(), error));
+    else this.#fail(new StreamTimeoutError(code, Math.round(silentMs), this.#progress()));
   };
-
-  #count(bytes: number): void {
-    this.#receivedBytes += bytes;
-    this.#call.context.lastProgressAt = this.#settings.clock.now();
-  }
 
   #commit(): void {
     const { attempt, context } = this.#call;
-    if (this.#committed) return;
     this.#committed = true;
     context.emit?.({ type: 'stream.first-token', afterMs: this.#settings.clock.now() - this.#startedAt });
     attempt.commit();
@@ -236,7 +262,7 @@ export class StreamGuard {
     if (this.#over) return;
     const sink = this.#sink?.deref();
     this.#end(settlement);
-    this.#reject?.(error);
+    this.#caller?.reject(error);
     sink?.error(error);
     this.#upstream.abort(error);
     this.#reader?.cancel(error).catch(() => {}); // for a fetch that is deaf to aborts
@@ -250,57 +276,23 @@ export class StreamGuard {
 
   #close(): void {
     this.#over = true;
-    this.#rest();
-    this.#clearTimer();
+    this.#alarm.stop();
     this.#call.signal?.removeEventListener('abort', this);
   }
 
-  #wait(clock: Clocks, ms: number): void {
+  #wait(clock: Clocks, since: number): void {
     this.#running = clock;
-    this.#waitingSince = this.#settings.clock.now();
-    this.#dueAt = this.#waitingSince + ms;
-    this.#setTimer();
+    this.#alarm.set(Math.min(since + this.#settings[LIMITS[clock]], this.#totalAt));
   }
 
-  /** Nobody waits: only the time of the whole call goes on. */
-  #rest(): void {
-    this.#dueAt = Number.POSITIVE_INFINITY;
-    this.#clearTimer();
-    if (!this.#over) this.#setTimer();
-  }
-
-  #setTimer(): void {
-    const at = Math.min(this.#dueAt, this.#totalAt);
-    if (at >= this.#timerAt) return; // the one that is set will fire in time
-    this.#clearTimer();
-    this.#timerAt = at;
-    const { clock } = this.#settings;
-    this.#timer = clock.setTimeout(this.#fire, Math.min(Math.max(0, at - clock.now()), MAX_TIMER_MS));
-  }
-
-  #clearTimer(): void {
-    if (this.#timerAt === Number.POSITIVE_INFINITY) return;
-    this.#timerAt = Number.POSITIVE_INFINITY;
-    this.#settings.clock.clearTimeout(this.#timer);
-  }
-
-  readonly #fire = (): void => {
-    this.#timerAt = Number.POSITIVE_INFINITY;
-    const now = this.#settings.clock.now();
-    if (now >= this.#totalAt) this.#runOut('TIMEOUT_TOTAL');
-    else if (now >= this.#dueAt) this.#runOut(this.#running);
-    else this.#setTimer();
-  };
-
-  #runOut(clock: Clocks): void {
-    const { headersMs, firstTokenMs, idleMs } = this.#settings;
-    const { startedAt = this.#startedAt } = this.#call.context;
-    const limits = {
-      TIMEOUT_HEADERS: headersMs,
-      TIMEOUT_FIRST_TOKEN: firstTokenMs,
-      TIMEOUT_IDLE: idleMs,
-      TIMEOUT_TOTAL: this.#totalAt - startedAt,
-    };
-    this.#fail(new StreamTimeoutError(clock, limits[clock], this.#progress()));
+  #runOut(): void {
+    const { clock, [LIMITS[this.#running]]: limitMs } = this.#settings;
+    const { startedAt = 0 } = this.#call.context;
+    const progress = this.#progress();
+    this.#fail(
+      clock.now() >= this.#totalAt
+        ? new StreamTimeoutError('TIMEOUT_TOTAL', this.#totalAt - startedAt, progress)
+        : new StreamTimeoutError(this.#running, limitMs, progress),
+    );
   }
 }

@@ -58,8 +58,8 @@ export function authCheck(options?: AuthCheckOptions): Middleware {
 
 const someUrls: Rule = {
   must: 'a non-empty array',
-  type: 'object',
-  test: (value: unknown) => Array.isArray(value) && value.length > 0,
+  types: 'array',
+  test: (value: unknown[]) => value.length > 0,
 };
 
 function httpOrigin(url: string | URL): string {

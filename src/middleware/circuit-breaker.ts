@@ -147,17 +147,7 @@ const subject = 'circuitBreaker middleware';
  */
 export function circuitBreaker(options?: CircuitBreakerOptions): CircuitBreaker {
   const circuits = new Circuits(readSettings(options));
-  const middleware = defineMiddleware('circuitBreaker', async (call, next) => {
-    const passage = circuits.enter(call);
-    try {
-      const response = await next(call);
-      passage.arrived(response);
-      return response;
-    } catch (error) {
-      passage.threw(error, call);
-      throw error;
-    }
-  });
+  const middleware = defineMiddleware('circuitBreaker', (call, next) => circuits.run(call, next));
   return Object.assign(middleware, {
     state: (key: string) => circuits.get(key).state,
     snapshot: () => circuits.snapshot(),

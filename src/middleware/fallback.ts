@@ -10,7 +10,7 @@ import { withKey } from '../core/credential.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import { isBreakwaterError } from '../core/errors.ts';
 import { causeOf, failureKind, retriesForStatus } from '../core/failure.ts';
-import { type Rule, readOptions, refuse } from '../core/options.ts';
+import { isCount, type Rule, readOptions, refuse } from '../core/options.ts';
 import type { Middleware } from '../core/types.ts';
 
 /** Where a call goes when the route before has failed. */
@@ -46,16 +46,18 @@ export interface FallbackRoute {
 const subject = 'fallback middleware';
 const text: Rule = {
   must: 'a non-empty string',
-  type: 'string',
-  test: (value: string) => value.trim() !== '',
+  types: 'string',
+  test: (value: unknown) => String(value).trim() !== '',
 };
-const keyOrFunction: Rule = { ...text, must: 'a non-empty string or a function', orType: 'function' };
+const keyOrFunction: Rule = {
+  ...text,
+  must: 'a non-empty string or a function',
+  types: 'string function',
+};
 const statuses: Rule = {
   must: 'an array of statuses',
-  type: 'object',
-  test: (value: unknown) =>
-    Array.isArray(value) &&
-    value.every((status) => Number.isInteger(status) && status >= 100 && status <= 599),
+  types: 'array',
+  test: (list: number[]) => list.every((status) => isCount(status) && status >= 100 && status <= 599),
 };
 
 interface Route extends FallbackRoute {
@@ -95,9 +97,10 @@ export function fallback(...routes: FallbackRoute[]): Middleware {
       const following = checked[index];
       let response: Response | undefined;
       let error: unknown;
+      const routed = call.with({ attempt });
+      const sent = route ? await reroute(routed, route) : routed; // a key that cannot be had is no failure of the service
       try {
-        const routed = call.with({ attempt });
-        response = await next(route ? await reroute(routed, route) : routed);
+        response = await next(sent);
         attempt.arrive();
       } catch (thrown) {
         error = thrown;
@@ -122,7 +125,7 @@ function checkedRoute(route: FallbackRoute): Route {
   const rules = {
     name: text,
     model: text,
-    baseURL: { ...text, orType: 'object' },
+    baseURL: { ...text, types: 'string object' },
     apiKey: keyOrFunction,
     on: statuses,
   };
@@ -150,7 +153,7 @@ function advances(failure: unknown, call: Call, { on = [] }: Route): boolean {
   if (!isReplayable(call)) return false;
   if (failure instanceof Response)
     return on.includes(failure.status) || retriesForStatus(failure.status, 1) > 0;
-  return /^(timeout|network)$/.test(failureKind(failure, call));
+  return /^(timeout|network)$/.test(`${failureKind(failure, call)}`);
 }
 
 async function reroute(call: Call, { model, base, apiKey }: Route): Promise<Call> {

@@ -55,7 +55,6 @@ export function observe(listener: Listener, options?: ObserveOptions): Middlewar
     heard.add(context);
     const callId = ++count;
     const startedAt = clock.now();
-    context.startedAt ??= startedAt;
     const outer = context.emit;
     const tell = (event: ChainEvent): void => {
       try {

@@ -8,7 +8,7 @@ import { loadBody, payloadOf } from '../core/body.ts';
 import type { Call } from '../core/call.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import { PayloadError, type PayloadIssue } from '../core/errors.ts';
-import { aFunction, type Rule, readOptions } from '../core/options.ts';
+import { aFunction, check, type Rule, readOptions } from '../core/options.ts';
 import type { StandardIssue, StandardResult, StandardSchema } from '../core/standard-schema.ts';
 import type { Middleware } from '../core/types.ts';
 
@@ -28,7 +28,8 @@ export interface PayloadSchemaOptions {
   readonly advise?: ((payload: unknown) => readonly PayloadIssue[]) | undefined;
 }
 
-const aSchema: Rule = { must: 'a Standard Schema', type: 'object' };
+// A schema may be a function, as those of arktype are.
+const aSchema: Rule = { must: 'a Standard Schema', types: 'object function', test: isSchema };
 
 /**
  * Validates the JSON body of a request before it is sent.
@@ -54,43 +55,34 @@ const aSchema: Rule = { must: 'a Standard Schema', type: 'object' };
 export function payloadSchema(schemaOrOptions: StandardSchema | PayloadSchemaOptions): Middleware {
   const subject = 'payloadSchema middleware';
   const options = isSchema(schemaOrOptions) ? { schema: schemaOrOptions } : schemaOrOptions;
-  // A schema may be a function, as those of arktype are, so its type is not what tells it.
-  const { schema, ...rest } = options ?? {};
-  if (!isSchema(schema)) {
-    throw new TypeError(
-      `Cannot create ${subject} as "schema" must be ${aSchema.must}: current value is ${typeof schema}`,
-    );
-  }
   const rules = { schema: aSchema, shouldValidate: aFunction, advise: aFunction };
-  const { shouldValidate, advise } = readOptions<PayloadSchemaOptions, object>(
+  const { schema, shouldValidate, advise } = readOptions<PayloadSchemaOptions, object>(
     subject,
-    rest as PayloadSchemaOptions,
+    options,
     {},
     rules,
   );
-  const judge = ({ issues }: StandardResult, payload: unknown, call: Call): void => {
-    if (issues) throw new PayloadError(issues.map((issue) => toPayloadIssue(issue, payload)));
-    const advice = advise?.(payload) ?? [];
-    if (advice.length > 0) call.context.emit?.({ type: 'payload.advice', issues: advice });
-  };
-  // No async function: most calls have nothing to wait for, and a promise per layer is what a chain costs.
-  const check = (call: Call, next: (call: Call) => Promise<Response>): Promise<Response> => {
+  check(subject, '"schema"', schema, aSchema); // the one option that has no default
+  // No async functions: most calls have nothing to wait for, and a promise per layer is what a chain costs.
+  const validate = (call: Call, next: (call: Call) => Promise<Response>): Promise<Response> => {
     if (shouldValidate && !shouldValidate(call)) return next(call);
     const payload = payloadOf(call);
     if (payload === undefined) {
       if (call.body != null) call.context.emit?.({ type: 'payload.skipped' });
       return next(call);
     }
-    const result = schema['~standard'].validate(payload);
-    const proceed = (settled: StandardResult): Promise<Response> => {
-      judge(settled, payload, call);
+    const proceed = ({ issues }: StandardResult): Promise<Response> => {
+      if (issues) throw new PayloadError(issues.map((issue) => toPayloadIssue(issue, payload)));
+      const advice = advise?.(payload) ?? [];
+      if (advice.length > 0) call.context.emit?.({ type: 'payload.advice', issues: advice });
       return next(call);
     };
+    const result = schema['~standard'].validate(payload);
     return 'then' in result ? result.then(proceed) : proceed(result);
   };
-  return defineMiddleware('payloadSchema', (call, next) => {
-    return call.request ? loadBody(call).then((loaded) => check(loaded, next)) : check(call, next);
-  });
+  return defineMiddleware('payloadSchema', (call, next) =>
+    call.request ? loadBody(call).then((loaded) => validate(loaded, next)) : validate(call, next),
+  );
 }
 
 function isSchema(value: unknown): value is StandardSchema {
@@ -99,19 +91,19 @@ function isSchema(value: unknown): value is StandardSchema {
 }
 
 function toPayloadIssue({ path = [], message }: StandardIssue, payload: unknown): PayloadIssue {
-  const keys = path.map((step) => (typeof step === 'object' ? step.key : step));
-  const shownPath = keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
-  const value = keys.reduce<unknown>(
-    (parent, key) => (parent as Record<PropertyKey, unknown> | null)?.[key],
-    payload,
-  );
+  let value = payload;
+  let shownPath = '';
+  for (const step of path) {
+    const key = typeof step === 'object' ? step.key : step;
+    value = Object(value)[key];
+    shownPath += typeof key === 'number' ? `[${key}]` : `.${String(key)}`;
+  }
   return { path: shownPath.replace(/^\./, ''), message: withoutValue(message, value) };
 }
 
-/** Many schema libraries repeat the refused value in the message, and a body must not get into a log. */
+/** Many schema libraries repeat the refused value in the message, some without escaping it, and a body must not get into a log. */
 function withoutValue(message: string, value: unknown): string {
-  // Some put it into quotes without escaping it.
-  if (typeof value === 'string')
-    return message.replaceAll(JSON.stringify(value), '"…"').replaceAll(`"${value}"`, '"…"');
-  return typeof value === 'number' ? message.replaceAll(`received ${value}`, 'received …') : message;
+  return typeof value === 'string'
+    ? message.replaceAll(JSON.stringify(value), '"…"').replaceAll(`"${value}"`, '"…"')
+    : message.replaceAll(`received ${value}`, 'received …');
 }

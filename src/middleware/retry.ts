@@ -8,7 +8,16 @@ import { loadBody, MAX_REPLAY_BYTES } from '../core/body.ts';
 import type { Call } from '../core/call.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../core/clock.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
-import { aClock, aCount, aDuration, aFunction, type Rule, readOptions, refuse } from '../core/options.ts';
+import {
+  aClock,
+  aCount,
+  aDuration,
+  aFunction,
+  isCount,
+  type Rule,
+  readOptions,
+  refuse,
+} from '../core/options.ts';
 import { createRetryBudget, type RetryBudget } from '../core/retry-budget.ts';
 import { pressureGauge, type RetryFailure, Retrying, type RetrySettings } from '../core/retrying.ts';
 import type { Middleware } from '../core/types.ts';
@@ -114,14 +123,16 @@ export const RETRY_DEFAULTS: {
 const subject = 'retry middleware';
 const countsByStatus: Rule = {
   must: 'an object of non-negative integers',
-  type: 'object',
-  test: (counts: object) => Object.values(counts).every((count) => Number.isInteger(count) && count >= 0),
+  types: 'object',
+  test: (counts: object) => Object.values(counts).every(isCount),
 };
 const budgetOrFalse: Rule = {
   must: 'a retry budget or false',
-  type: 'object',
-  or: false,
-  test: ({ take, add }: Partial<RetryBudget>) => typeof take === 'function' && typeof add === 'function',
+  types: 'object boolean',
+  test: (budget: RetryBudget | boolean) =>
+    typeof budget === 'boolean'
+      ? !budget
+      : typeof budget.take === 'function' && typeof budget.add === 'function',
 };
 
 /**
@@ -138,18 +149,20 @@ const budgetOrFalse: Rule = {
  * import { retry } from 'breakwater';
  *
  * const answers = [503, 429, 200];
- * const retrying = retry({ baseDelayMs: 1 })(async () => new Response('pong', { status: answers.shift() }));
+ * const retrying = retry({ baseDelayMs: 1 })(async () => new Response('pong', { status: answers.shift() ?? 200 }));
  * const response = await retrying('https://api.deepseek.com/models');
  * if (response.status !== 200) throw new Error(`got ${response.status}`);
  * ```
  */
 export function retry(options?: RetryOptions): Middleware {
   const settings = readSettings(options);
-  return defineMiddleware('retry', async (call, next) => {
-    const prepared =
-      call.request && settings.maxRetries ? await loadBody(call, settings.maxReplayBytes) : call;
-    return new Retrying(settings, prepared).run(next);
-  });
+  const run = (call: Call, next: (call: Call) => Promise<Response>) => new Retrying(settings, call).run(next);
+  // No async function: most calls have nothing to load, and a promise per layer is what a chain costs.
+  return defineMiddleware('retry', (call, next) =>
+    call.request && settings.maxRetries
+      ? loadBody(call, settings.maxReplayBytes).then((loaded) => run(loaded, next))
+      : run(call, next),
+  );
 }
 
 function readSettings(options: RetryOptions | undefined): RetrySettings {

@@ -86,19 +86,24 @@ export function streamTimeout(options?: StreamTimeoutOptions): Middleware {
     clock = systemClock,
     limitsFor,
     totalMs = Number.POSITIVE_INFINITY,
-    ...limits
+    ...rest
   } = readOptions('streamTimeout middleware', options, STREAM_TIMEOUT_DEFAULTS, {
-    headersMs: aPositiveDuration,
-    firstTokenMs: aPositiveDuration,
-    idleMs: aPositiveDuration,
-    totalMs: aPositiveDuration,
+    ...limitRules,
     hold: oneOf('first-token', 'headers'),
     limitsFor: aFunction,
     clock: aClock,
   });
-  const settings: GuardSettings = { ...limits, totalMs, clock };
+  const settings: GuardSettings = { ...rest, totalMs, clock };
   return defineMiddleware('streamTimeout', (call, next) => {
-    const changed = limitsFor?.(call);
-    return new StreamGuard(call, changed ? { ...settings, ...changed } : settings).run(next);
+    const own = limitsFor?.(call);
+    const limits = own ? readOptions('limits of a call', own, settings, limitRules) : settings;
+    return new StreamGuard(call, limits as GuardSettings).run(next);
   });
 }
+
+const limitRules = {
+  headersMs: aPositiveDuration,
+  firstTokenMs: aPositiveDuration,
+  idleMs: aPositiveDuration,
+  totalMs: aPositiveDuration,
+};

@@ -82,7 +82,7 @@ function writeGenerated(blocks: readonly Block[]): void {
   const compilerOptions = { noUnusedLocals: false };
   files.set(
     'tsconfig.json',
-    JSON.stringify({ extends: '../tsconfig.json', compilerOptions, files: [...files.keys()] }),
+    JSON.stringify({ extends: '../tsconfig.json', compilerOptions, files: [...files.keys()], include: [] }),
   );
   mkdirSync(generated, { recursive: true });
   for (const stale of readdirSync(generated).filter((name) => !files.has(name)))

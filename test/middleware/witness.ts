@@ -1,6 +1,7 @@
 /** @module What the tests of the middlewares look on with: events, listeners, collections, and a body whose every pull is seen. */
 
 import { getEventListeners } from 'node:events';
+import { inspect } from 'node:util';
 import { type Middleware, type ObservedEvent, observe } from 'breakwater';
 import type { FakeClock } from 'breakwater/testing';
 
@@ -48,6 +49,12 @@ export function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
+/** All that a log could show of a value: at any depth, hidden members and JSON form included. */
+export function printed(value: unknown): string {
+  const stack = value instanceof Error ? value.stack : '';
+  return [inspect(value, { depth: Infinity, showHidden: true }), JSON.stringify(value), stack].join('\n');
+}
+
 /** Whether a promise settles before a timer of 0 ms that is set now. */
 export function settlesBeforeTimer(promise: Promise<unknown>): Promise<boolean> {
   const settled = promise.then(
@@ -59,7 +66,7 @@ export function settlesBeforeTimer(promise: Promise<unknown>): Promise<boolean> 
 
 /** Collects garbage, and lets finalizers and sockets have their turn, until `isDone` or until it is clear that it never will be. */
 export async function collectUntil(isDone: () => boolean): Promise<boolean> {
-  for (let turn = 0; turn < 300 && !isDone(); turn++) await collect();
+  for (let turn = 0; turn < 100 && !isDone(); turn++) await collect();
   return isDone();
 }
 
