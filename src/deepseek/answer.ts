@@ -1,7 +1,7 @@
 /** @module From what the service sends to what the caller wants: one shape for whole answers and for pieces. */
 
 import * as v from 'valibot';
-import type { PayloadIssue } from '../core/errors.ts';
+import { type PayloadIssue, StreamBrokenError } from '../core/errors.ts';
 import { AnswerError } from './errors.ts';
 import { chatAnswerSchema } from './schemas.ts';
 import type { ChatAnswer, ChatAnswerChunk, ChatChunk, ChatCompletion } from './types.ts';
@@ -10,6 +10,7 @@ import type { ChatAnswer, ChatAnswerChunk, ChatChunk, ChatCompletion } from './t
  * Reads a whole answer.
  *
  * @throws {AnswerError} When the body is blank, is no JSON, or is no answer.
+ * @throws {StreamBrokenError} `STREAM_FAILED` when it is an error, as gateways send them with a 200.
  */
 export function readAnswer(text: string): ChatCompletion {
   const raw = parseAnswer(text);
@@ -38,10 +39,13 @@ function parseAnswer(text: string): ChatAnswer {
     );
   }
   const result = v.safeParse(chatAnswerSchema, value);
-  if (result.success) return result.output;
-  const issues = result.issues.map(
-    (issue): PayloadIssue => ({ path: v.getDotPath(issue) ?? '', message: `expected ${issue.expected}` }),
-  );
+  if (result.success) return value as ChatAnswer; // as it came: valibot's output is a copy in another order
+  if ((value as { error?: unknown } | null)?.error)
+    throw new StreamBrokenError('STREAM_FAILED', { receivedBytes: text.length, committed: false });
+  const issues = result.issues.map((issue): PayloadIssue => {
+    const path = v.getDotPath(issue)?.replaceAll(/\.(\d+)/g, '[$1]') ?? '';
+    return { path, message: `expected ${issue.expected}` }; // valibot's own words repeat the value
+  });
   throw new AnswerError(
     'ANSWER_INVALID',
     `Answer is not a chat completion: ${issues[0]?.path || 'the body'} is wrong`,

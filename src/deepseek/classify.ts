@@ -6,15 +6,18 @@ import { retriesForStatus } from '../core/failure.ts';
 /** Succeeded; may succeed if repeated; will fail again unchanged; was given up by the caller. */
 export type Verdict = 'success' | 'transient' | 'persistent' | 'aborted';
 
-/** The errors of ours that time does not heal. An empty answer is none of them: under load the service sends those. */
-const persistentCodes = /^(AUTH|PAYLOAD|SPEND|ANSWER(?!_EMPTY))_/;
-/** What runtimes and other libraries call a failure of the connection or of a clock. */
+/** The errors of ours that time does not heal. Empty and broken answers are none of them: under load the service sends those. */
+const persistentCodes = /^(AUTH|PAYLOAD|SPEND|ANSWER_CUT|ANSWER_INVALID)/;
+/** What runtimes and other libraries call a failure of the connection or of a clock; workerd and the OpenAI SDK call theirs plainly "Error". */
 const connectionNames = /^(Error|TypeError|FetchError|APIConnection\w*|\w*(Network|Timeout)Error)$/;
+/** The ends of an answer that are failures of the service. Source: the API's page on finish reasons, 2026-09. */
+const failedFinish = /^(insufficient_system_resource|aborted)$/;
 
 /**
  * Tells a transient failure from a persistent one.
  *
- * @param outcome A Response, a status, or anything that was thrown: by a client or chain of ours, by fetch, ky or the OpenAI SDK.
+ * @param outcome A Response, a status, an answer, or anything that was thrown: by a client or chain of ours, by fetch, ky or the
+ * OpenAI SDK.
  *
  * @example The statuses
  * ```ts
@@ -26,18 +29,29 @@ const connectionNames = /^(Error|TypeError|FetchError|APIConnection\w*|\w*(Netwo
  */
 export function classify(outcome: unknown): Verdict {
   if (typeof outcome === 'number') return classifyStatus(outcome);
-  const { name, response, status = response?.status } = (outcome ?? {}) as Partial<Failure>;
+  const failure = (outcome ?? {}) as Partial<Outcome>;
+  const { name, message, cause, response, choices, status = response?.status } = failure;
+  const { finishReason = choices?.[0]?.finish_reason } = failure;
+  // Told in words alone, and by gateways under any status.
+  if (/maximum context length/i.test(String(message))) return 'persistent';
   if (typeof status === 'number') return classifyStatus(status);
+  if (isBreakwaterError(cause)) return classify(cause); // the OpenAI SDK calls whatever its fetch throws a lost connection
   if (isBreakwaterError(outcome)) return persistentCodes.test(outcome.code) ? 'persistent' : 'transient';
-  if (name === 'AbortError' || name === 'APIUserAbortError') return 'aborted';
+  if (typeof finishReason === 'string') return failedFinish.test(finishReason) ? 'transient' : 'success';
+  if (name === 'AbortError' || failure.constructor?.name === 'APIUserAbortError') return 'aborted';
   return connectionNames.test(String(name)) ? 'transient' : 'persistent';
 }
 
-/** What a client's error may have: the OpenAI SDK puts the status into it, ky the Response. */
-interface Failure {
+/** What an outcome may have: the OpenAI SDK puts the status into its error, ky the Response; an answer as it came has choices. */
+interface Outcome {
   readonly name: unknown;
+  readonly message: unknown;
+  readonly cause: unknown;
+  readonly constructor: { readonly name?: unknown };
   readonly status: unknown;
-  readonly response: { readonly status?: unknown } | undefined;
+  readonly response: { readonly status?: unknown } | null;
+  readonly finishReason: unknown;
+  readonly choices: readonly { readonly finish_reason?: unknown }[] | null;
 }
 
 function classifyStatus(status: number): Verdict {

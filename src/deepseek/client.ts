@@ -5,13 +5,13 @@
 
 import ky, { isNetworkError, type KyInstance, type Options } from 'ky';
 import { systemClock } from '../core/clock.ts';
-import { aFunction, readOptions } from '../core/options.ts';
+import { aFunction, check, readOptions } from '../core/options.ts';
 import type { FetchLike } from '../core/types.ts';
 import { readAnswer } from './answer.ts';
 import { normalBaseURL } from './base-url.ts';
 import { readError } from './errors.ts';
 import { readEvents } from './events.ts';
-import { DEEPSEEK_BASE_URL, type DeepSeekOptions, deepseek, PRESET_RULES } from './preset.ts';
+import { type DeepSeekOptions, deepseek, PRESET_RULES } from './preset.ts';
 import type { ChatChunk, ChatCompletion, ChatRequest } from './types.ts';
 
 /** What {@link createDeepSeek} is told: the options of `deepseek()`, with a key, and the fetch that it all ends in. */
@@ -66,17 +66,13 @@ export interface DeepSeek {
  * ```
  */
 export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
-  const rules = { ...PRESET_RULES, fetch: aFunction };
-  const settings = readOptions('DeepSeek client', options, {}, rules);
+  const subject = 'DeepSeek client';
+  const settings = readOptions(subject, options, {}, { ...PRESET_RULES, fetch: aFunction });
   const { fetch: send = (input, init) => fetch(input, init), ...chainOptions } = settings;
-  if (settings.apiKey === undefined) {
-    throw new TypeError(
-      'Cannot create DeepSeek client as "apiKey" must be a string or a function: current value is undefined',
-    );
-  }
+  check(subject, '"apiKey"', settings.apiKey, PRESET_RULES.apiKey); // an option that is undefined passes for not given
   const { clock = systemClock } = settings;
   const http = ky.create({
-    prefix: normalBaseURL(settings.baseURL ?? DEEPSEEK_BASE_URL).href,
+    prefix: normalBaseURL(subject, settings.baseURL).href,
     fetch: deepseek(chainOptions)(send),
     retry: 0,
     timeout: false,
@@ -94,7 +90,7 @@ export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
     };
     const response = await http.post('chat/completions', handedOver as Options);
     if (response.ok) return response;
-    const error = await readError(response, clock);
+    const error = await readError(response, clock, signal);
     signal?.throwIfAborted();
     throw error;
   };
@@ -106,7 +102,7 @@ export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
     },
     async *stream(request, callOptions) {
       const { body } = await ask({ ...request, stream: true }, callOptions);
-      if (body) yield* readEvents(body, callOptions?.signal);
+      yield* readEvents(body, clock, callOptions?.signal);
     },
   };
 }

@@ -2,7 +2,13 @@
 
 import * as v from 'valibot';
 import type { Clock } from '../core/clock.ts';
-import { BreakwaterError, type MiddlewareError, type PayloadIssue, scrub } from '../core/errors.ts';
+import {
+  BreakwaterError,
+  isBreakwaterError as isOfOurs,
+  type MiddlewareError,
+  type PayloadIssue,
+  scrub,
+} from '../core/errors.ts';
 import { readRetryAfter } from '../core/retry-after.ts';
 import { readText } from './read-text.ts';
 import { errorBodySchema } from './schemas.ts';
@@ -12,7 +18,7 @@ import type { Usage } from './types.ts';
 export class ConnectionError extends BreakwaterError<'CONNECTION_FAILED'> {
   constructor(origin: string, error: unknown) {
     const cause = scrub(error);
-    super('CONNECTION_FAILED', `Connection to ${origin} failed: ${cause.message}`, cause);
+    super('CONNECTION_FAILED', `Connection to ${origin} failed: ${cause.message}`, undefined, cause);
   }
 
   override get name(): 'ConnectionError' {
@@ -20,25 +26,25 @@ export class ConnectionError extends BreakwaterError<'CONNECTION_FAILED'> {
   }
 }
 
+interface Said {
+  readonly message: string;
+  readonly type?: string | undefined;
+  readonly traceId?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+}
+
 /** The service answered, and not with a 2xx. */
 export class DeepSeekError extends BreakwaterError<'API_ERROR'> {
-  readonly status: number;
+  declare readonly status: number;
   /** The service's own kind of error, such as `rate_limit_error`; undefined where it named none. */
-  readonly type: string | undefined;
+  declare readonly type: string | undefined;
   /** What to quote to the service's support; undefined where it sent none. */
-  readonly traceId: string | undefined;
+  declare readonly traceId: string | undefined;
   /** The wait that the service asked for, in milliseconds; undefined where it asked for none. */
-  readonly retryAfterMs: number | undefined;
+  declare readonly retryAfterMs: number | undefined;
 
-  constructor(
-    status: number,
-    said: { message: string; type?: string; traceId?: string | undefined; retryAfterMs?: number | undefined },
-  ) {
-    super('API_ERROR', `DeepSeek answered ${status}: ${said.message || 'no message'}`);
-    this.status = status;
-    this.type = said.type;
-    this.traceId = said.traceId;
-    this.retryAfterMs = said.retryAfterMs;
+  constructor(status: number, { message, ...facts }: Said) {
+    super('API_ERROR', `DeepSeek answered ${status}: ${message || 'no message'}`, { status, ...facts });
   }
 
   override get name(): 'DeepSeekError' {
@@ -48,9 +54,11 @@ export class DeepSeekError extends BreakwaterError<'API_ERROR'> {
 
 /** A 2xx whose body is not an answer. */
 export class AnswerError extends BreakwaterError<'ANSWER_EMPTY' | 'ANSWER_UNPARSABLE' | 'ANSWER_INVALID'> {
-  readonly issues: readonly PayloadIssue[];
-  readonly usage: Usage | undefined;
-  readonly finishReason: string | undefined;
+  declare readonly issues: readonly PayloadIssue[];
+  /** What the answer cost; undefined where it could not be read so far. */
+  declare readonly usage: Usage | undefined;
+  /** Why the answer ended; undefined where it could not be read so far. */
+  declare readonly finishReason: string | undefined;
   /** The body as it came. Not enumerable, so that no log shows it unasked. */
   declare readonly rawText: string;
 
@@ -60,8 +68,7 @@ export class AnswerError extends BreakwaterError<'ANSWER_EMPTY' | 'ANSWER_UNPARS
     rawText: string,
     issues: readonly PayloadIssue[] = [],
   ) {
-    super(code, message);
-    this.issues = issues;
+    super(code, message, { issues });
     Object.defineProperty(this, 'rawText', { value: rawText });
   }
 
@@ -73,33 +80,43 @@ export class AnswerError extends BreakwaterError<'ANSWER_EMPTY' | 'ANSWER_UNPARS
 /** Everything that a client or a `deepseek()` chain throws of its own: `switch (error.code)` over it is exhaustive. */
 export type DeepSeekClientError = MiddlewareError | ConnectionError | DeepSeekError | AnswerError;
 
+/** Tells our errors from all others, also across two installed copies and across realms. */
+export const isBreakwaterError: (value: unknown) => value is DeepSeekClientError = isOfOurs;
+
 /** An error's body is read as far as this, and no further. */
 const ERROR_LIMITS = { maxBytes: 64 * 1024, maxMs: 5000 };
 
 /** Makes the error of a non-2xx answer. The content type is not believed: the service sends JSON as octet-stream, and gateways send pages. */
-export async function readError(response: Response, clock: Clock): Promise<DeepSeekError> {
-  const text = await readText(response, ERROR_LIMITS, clock);
+export async function readError(
+  response: Response,
+  clock: Clock,
+  signal?: AbortSignal,
+): Promise<DeepSeekError> {
+  const text = await readText(response.body, ERROR_LIMITS, clock, signal);
   const { headers, status } = response;
   const traceId =
     headers.get('x-ds-trace-id') ?? headers.get('x-request-id') ?? headers.get('x-deepseek-request-id');
   const retryAfterMs = readRetryAfter(headers, () => clock.wall());
-  const said = { ...messageOf(text), traceId: traceId ?? undefined, retryAfterMs };
-  return new DeepSeekError(status, { ...said, message: maskKeys(said.message) });
+  const { message, type } = messageOf(text);
+  const facts = { type, traceId: traceId ?? undefined, retryAfterMs };
+  return new DeepSeekError(status, { message: maskKeys(message), ...facts });
 }
 
 /** What the service says of an error, whatever it wraps it in. */
-export function messageOf(text: string): { message: string; type?: string } {
+export function messageOf(text: string): Said {
   const trimmed = text.trim();
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), errorBodySchema), trimmed);
   if (parsed.success) {
     const { message, type } = parsed.output.error;
-    return type ? { message, type } : { message };
+    return { message, type: type ?? undefined };
   }
   const title = trimmed.startsWith('<') ? /<title>([^<]*)/i.exec(trimmed)?.[1] : undefined;
   return { message: title?.trim() ?? trimmed };
 }
 
-/** The service repeats the end of a wrong key, and a gateway may repeat all of it. */
+/** The service repeats the end of a wrong key, and a gateway may repeat all of it. What merely describes the scheme, as in `Bearer sk-...`, stays. */
 function maskKeys(message: string): string {
-  return message.replace(/\*{2,}[^\s"']*/g, '****').replace(/\b(sk-|bearer\s+)[^\s"']+/gi, '$1****');
+  return message
+    .replace(/\*{3,}[^\s"']*/g, '****')
+    .replace(/\b(sk-|bearer\s+(?=[^\s"'.]{8}))(?!\.)[^\s"']+/gi, '$1****');
 }

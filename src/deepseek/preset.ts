@@ -12,7 +12,7 @@ import { defineMiddleware } from '../core/define-middleware.ts';
 import { isBreakwaterError } from '../core/errors.ts';
 import type { Listener } from '../core/events.ts';
 import { failureKind } from '../core/failure.ts';
-import { aFunction, anObject, type Rule, readOptions } from '../core/options.ts';
+import { aClock, aFunction, type Rule, readOptions } from '../core/options.ts';
 import type { Middleware } from '../core/types.ts';
 import { type AuthCheckOptions, authCheck } from '../middleware/auth-check.ts';
 import {
@@ -32,9 +32,6 @@ import { isMaxEffort, isThinking, type ModeFields } from './mode.ts';
 import { readText } from './read-text.ts';
 import { createChatRequestSchema } from './schemas.ts';
 
-/** The service's own address. */
-export const DEEPSEEK_BASE_URL = 'https://api.deepseek.com';
-
 /** What {@link deepseek} is told. The options of each middleware stand under its name; `false` leaves it out. */
 export interface DeepSeekOptions {
   /**
@@ -48,34 +45,71 @@ export interface DeepSeekOptions {
    * @default the one that the request carries
    */
   readonly apiKey?: string | (() => string | Promise<string>) | undefined;
+  /**
+   * Options of `authCheck`.
+   * @default the key may go to the origin of `baseURL` alone
+   */
   readonly authCheck?: AuthCheckOptions | false | undefined;
+  /**
+   * Options of `payloadSchema`.
+   * @default the service's schema, for chat completions
+   */
   readonly payloadSchema?: Partial<PayloadSchemaOptions> | false | undefined;
-  /** The routes, in their order. */
+  /**
+   * The routes of `fallback`, in their order.
+   * @default none
+   */
   readonly fallback?: readonly FallbackRoute[] | false | undefined;
+  /**
+   * Options of `retry`.
+   * @default those of `retry`
+   */
   readonly retry?: RetryOptions | false | undefined;
-  /** Options, or a breaker of your own to share it or keep its handle: give it {@link circuitKey}. */
+  /**
+   * Options of `circuitBreaker`, or a breaker of your own to share it or keep its handle: give it {@link circuitKey}.
+   * @default a circuit for each model
+   */
   readonly circuitBreaker?: CircuitBreakerOptions | CircuitBreaker | false | undefined;
+  /**
+   * Options of `streamTimeout`. A limit that is set here holds in every mode.
+   * @default limits that go by whether the model thinks, and by how hard
+   */
   readonly streamTimeout?: StreamTimeoutOptions | false | undefined;
-  /** Hears everything that happens to every call. */
+  /**
+   * Hears everything that happens to every call.
+   * @default none
+   */
   readonly onEvent?: Listener | undefined;
+  /**
+   * Measures and waits, in all layers.
+   * @default the clock of the runtime
+   */
   readonly clock?: Clock | undefined;
+  /**
+   * Spreads waits and probes.
+   * @default Math.random
+   */
   readonly random?: Random | undefined;
 }
 
-const orFalse: Rule = { ...anObject, must: 'an object or false', or: false };
+const orFalse: Rule = {
+  must: 'an object or false',
+  types: 'object boolean',
+  test: (value: unknown) => value !== true,
+};
 
 /** What each option of the preset must be. */
 export const PRESET_RULES: { readonly [Name in keyof DeepSeekOptions]-?: Rule } = {
-  baseURL: { must: 'a string or a URL', type: 'string', orType: 'object' },
-  apiKey: { must: 'a string or a function', type: 'string', orType: 'function' },
+  baseURL: { must: 'a string or a URL', types: 'string object' },
+  apiKey: { must: 'a string or a function', types: 'string function' },
   authCheck: orFalse,
   payloadSchema: orFalse,
-  fallback: { ...orFalse, must: 'an array of routes or false', test: Array.isArray },
+  fallback: { ...orFalse, must: 'an array of routes or false', types: 'array boolean' },
   retry: orFalse,
-  circuitBreaker: { ...orFalse, must: 'an object, a breaker or false', orType: 'function' },
+  circuitBreaker: { ...orFalse, must: 'an object, a breaker or false', types: 'object function boolean' },
   streamTimeout: orFalse,
   onEvent: aFunction,
-  clock: anObject,
+  clock: aClock,
   random: aFunction,
 };
 
@@ -98,9 +132,10 @@ export const PRESET_RULES: { readonly [Name in keyof DeepSeekOptions]-?: Rule } 
  * ```
  */
 export function deepseek(options?: DeepSeekOptions): Middleware {
-  const settings = readOptions('deepseek middleware', options, {}, PRESET_RULES);
+  const subject = 'deepseek middleware';
+  const settings = readOptions(subject, options, {}, PRESET_RULES);
   const { clock = systemClock, random = systemRandom, onEvent, apiKey } = settings;
-  const { origin } = normalBaseURL(settings.baseURL ?? DEEPSEEK_BASE_URL);
+  const { origin } = normalBaseURL(subject, settings.baseURL);
   const layers: (Middleware | false | undefined)[] = [
     onEvent && observe(onEvent, { clock }),
     prepare(apiKey),
@@ -131,10 +166,25 @@ function prepare(apiKey: DeepSeekOptions['apiKey']): Middleware {
   return defineMiddleware('deepseek', async (given, next) => {
     const call = given.request ? await loadBody(given) : given;
     if (apiKey === undefined) return next(call.with({ redirect: 'manual' }));
-    const key: unknown = typeof apiKey === 'function' ? await apiKey() : apiKey;
+    const key: unknown = typeof apiKey === 'function' ? await orAbort(apiKey(), call.signal) : apiKey;
     const headers = withKey(call.headers, typeof key === 'string' ? key : undefined);
     return next(call.with({ redirect: 'manual', headers }));
   });
+}
+
+/** The value, unless the caller aborts first: a store of keys may be slow, and nobody waits for it any more. */
+async function orAbort<T>(value: T | Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal?.reason);
+  });
+  signal?.addEventListener('abort', abort);
+  if (signal?.aborted) abort();
+  try {
+    return await Promise.race([aborted, value]);
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
 }
 
 /** The preset's options under the user's, of which an `undefined` one counts as not given. */
@@ -198,13 +248,14 @@ function modeLimits({
 const LIMIT_LIMITS = { maxBytes: 64 * 1024, maxMs: 1000 };
 
 /** Reads why there were too many requests, and tells. Source of the wording: answers captured in September 2026. */
-async function readLimit(response: Response, { context }: Call, clock: Clock): Promise<void> {
-  if (response.status !== 429 || !context.emit) return void response.body?.cancel().catch(() => {});
-  const { message } = messageOf(await readText(response, LIMIT_LIMITS, clock));
+async function readLimit({ status, body }: Response, call: Call, clock: Clock): Promise<void> {
+  const { emit } = call.context;
+  if (status !== 429 || !emit) return void body?.cancel().catch(() => {});
+  const { message } = messageOf(await readText(body, LIMIT_LIMITS, clock, call.signal));
   const [, inFlight, limit] =
     /concurrency is (\d+), which exceeds your concurrency limit of (\d+)/.exec(message) ?? [];
-  if (limit) context.emit({ type: 'limit.told', limit: Number(limit), inFlight: Number(inFlight) });
-  if (/remaining balance|top up your balance/i.test(message)) context.emit({ type: 'balance.low' });
+  if (limit) emit({ type: 'limit.told', limit: Number(limit), inFlight: Number(inFlight) });
+  if (/remaining balance|top up your balance/i.test(message)) emit({ type: 'balance.low' });
 }
 
 /** Innermost: no raw error of a fetch gets out, because ky would wrap it together with the request and its key. */

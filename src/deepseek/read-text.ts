@@ -8,16 +8,22 @@ export interface ReadLimits {
   readonly maxMs: number;
 }
 
-/** The text of a body as far as it comes within the limits; the rest is cancelled. It never throws: what arrived before a connection broke is as good as there is. */
+/**
+ * The text of a body as far as it comes within the limits and before an abort; the rest is cancelled. It never throws: what arrived
+ * before a connection broke is as good as there is.
+ */
 export async function readText(
-  response: Response,
+  body: ReadableStream<Uint8Array> | null,
   { maxBytes, maxMs }: ReadLimits,
   clock: Clock,
+  signal?: AbortSignal | null,
 ): Promise<string> {
-  if (!response.body) return '';
-  const reader: ReadableStreamDefaultReader<Uint8Array> = response.body.getReader();
-  const stop = () => void reader.cancel().catch(() => {});
-  const timer = clock.setTimeout(stop, maxMs); // cancelling ends a pending read
+  if (!body || body.locked) return ''; // somebody else reads it
+  const reader = body.getReader();
+  const stop = () => void reader.cancel().catch(() => {}); // which ends a pending read
+  const timer = clock.setTimeout(stop, maxMs);
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted) stop();
   const decoder = new TextDecoder();
   let text = '';
   try {
@@ -29,6 +35,7 @@ export async function readText(
     }
   } catch {}
   clock.clearTimeout(timer);
+  signal?.removeEventListener('abort', stop);
   stop();
   return text;
 }

@@ -6,7 +6,7 @@
 
 import * as v from 'valibot';
 import { systemClock } from '../core/clock.ts';
-import { MAX_OUTPUT_TOKENS, RETIRED_FROM_MS, RETIRED_MODELS } from './facts/models.ts';
+import { MAX_OUTPUT_TOKENS, RETIRED_FROM_MS, replacementOf } from './facts/models.ts';
 import { isThinking } from './mode.ts';
 import type { ChatAnswer, ChatAnswerChunk, ChatRequest, ErrorBody } from './types.ts';
 
@@ -104,35 +104,17 @@ const fields: v.GenericSchema<ChatRequest> = object({
   user_id: text,
 });
 
-/** Adds an issue at a field when a condition across fields is broken. */
+/** A condition across fields, whose issue is told at one of them. */
 function rule(
   field: keyof ChatRequest & string,
   holds: (request: ChatRequest) => boolean,
-  message: string | ((request: ChatRequest) => string),
-): v.RawCheckAction<ChatRequest> {
-  return v.rawCheck<ChatRequest>(({ dataset, addIssue }) => {
-    if (!dataset.typed || holds(dataset.value)) return;
-    const { value } = dataset;
-    const path: v.ObjectPathItem = {
-      type: 'object',
-      origin: 'value',
-      input: value,
-      key: field,
-      value: value[field],
-    };
-    addIssue({ message: typeof message === 'function' ? message(value) : message, path: [path] });
-  });
+  message: v.ErrorMessage<v.CheckIssue<ChatRequest>>,
+): v.BaseValidation<ChatRequest, ChatRequest, v.CheckIssue<ChatRequest>> {
+  return v.forward(v.check(holds, message), [field]);
 }
 
 function mentionsJson({ messages, response_format }: ChatRequest): boolean {
-  return (
-    response_format?.type !== 'json_object' ||
-    /json/i.test(JSON.stringify(messages.map((each) => each.content)))
-  );
-}
-
-function isRetired({ model }: ChatRequest): boolean {
-  return Object.hasOwn(RETIRED_MODELS, model);
+  return response_format?.type !== 'json_object' || /json/i.test(JSON.stringify(messages));
 }
 
 /** The schema of requests at a time of day that `wall` tells, in milliseconds since 1970. */
@@ -141,8 +123,8 @@ export function createChatRequestSchema(wall: () => number): v.GenericSchema<Cha
     fields,
     rule(
       'model',
-      (request) => !isRetired(request) || wall() < RETIRED_FROM_MS,
-      ({ model }) => `is retired: use ${RETIRED_MODELS[model]}`,
+      ({ model }) => replacementOf(model) === undefined || wall() < RETIRED_FROM_MS,
+      ({ input }) => `is retired: use ${replacementOf(input.model)}`,
     ),
     rule(
       'messages',

@@ -18,5 +18,10 @@ export const RETIRED_MODELS: Readonly<Record<string, string>> = Object.freeze({
   'deepseek-coder': 'deepseek-v4-flash',
 });
 
+/** What to ask in place of a retired id; undefined for every other. */
+export function replacementOf(model: string): string | undefined {
+  return Object.hasOwn(RETIRED_MODELS, model) ? RETIRED_MODELS[model] : undefined;
+}
+
 /** The most tokens that an answer may be allowed: price page, 2026-11-15. */
 export const MAX_OUTPUT_TOKENS = 393_216;
