@@ -66,14 +66,14 @@ export class Attempt {
   commit(): void {
     if (this.committed) return;
     this.committed = true;
-    for (const listener of this.#committedListeners ?? []) listener();
+    this.#committedListeners?.forEach((listener) => void listener());
   }
 
   /** The body is over. Later calls do nothing. */
   settle(settlement: Settlement): void {
     if (this.settlement) return;
     this.settlement = settlement;
-    for (const listener of this.#settledListeners ?? []) listener(settlement);
+    this.#settledListeners?.forEach((listener) => void listener(settlement));
   }
 
   /** Calls back at the commit point, at once if that has passed. */
@@ -99,7 +99,10 @@ export class Attempt {
   follow(inner: Attempt): void {
     this.claimed = inner.claimed;
     this.tripped = inner.tripped;
-    inner.onCommitted(() => this.commit());
-    inner.onSettled((settlement) => this.settle(settlement));
+    // Most calls are over by now, and a closure for nothing is what a chain costs.
+    if (inner.committed) this.commit();
+    else inner.onCommitted(() => this.commit());
+    if (inner.settlement) this.settle(inner.settlement);
+    else inner.onSettled((settlement) => this.settle(settlement));
   }
 }

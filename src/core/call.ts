@@ -24,38 +24,34 @@ export interface CallChanges {
   readonly attempt?: Attempt;
 }
 
+/** What every call has. */
+type Fields = Pick<Call, 'url' | 'request' | 'method' | 'headers' | 'body' | 'signal'>;
+
 /** One request, frozen by convention: {@link Call.with} makes a changed fork. Fields of the init that are not named here are kept, and reach the real fetch. */
 export class Call implements RequestInit {
-  declare readonly url: string;
+  readonly url: string;
   /** The Request that was given, if one was: it carries what an init cannot. Keeping it also keeps its signal alive. */
-  declare readonly request: Request | undefined;
-  declare readonly method: string;
-  declare readonly headers: Headers;
-  /** The Request that was left behind when the URL changed: on Node its signal dies with it. */
-  declare readonly kept?: Request;
+  readonly request: Request | undefined;
+  readonly method: string;
+  readonly headers: Headers;
   /** Undefined where there is none, and where it still lies in {@link Call.request}. */
   declare readonly body?: BodyInit | null;
   declare readonly signal?: AbortSignal | null;
 
-  constructor(input: string | URL | Request, init: (RequestInit & Handoff) | undefined) {
-    const request = isRequest(input) ? input : undefined;
-    const fields = this as unknown as Record<PropertyKey, unknown>;
+  /** Calls are made by the middlewares; `others` are the fields of an init beyond those that every call has. */
+  constructor(fields: Fields, attempt: Attempt, others: object | undefined) {
+    const self = this as unknown as Record<PropertyKey, unknown>;
     // In this order for every call, so that the engine sees one shape.
-    fields.url = request ? request.url : String(input);
-    fields.request = request;
-    fields.method = init?.method ?? request?.method ?? 'GET';
-    fields.headers = copyHeaders(init?.headers ?? request?.headers);
-    fields.body = init?.body;
-    fields.signal = init?.signal === undefined ? request?.signal : init.signal;
-    fields[BRAND] = (init as Branded | undefined)?.[BRAND] ?? new Attempt({}, 1);
+    this.url = fields.url;
+    this.request = fields.request;
+    this.method = fields.method;
+    this.headers = fields.headers;
+    self.body = fields.body;
+    self.signal = fields.signal;
+    self[BRAND] = attempt;
     // Not Object.assign: a Request may be given as the init, and its fields are getters of its prototype. Nor a field that is called like a member of ours.
-    for (const key in init) if (!(key in this)) fields[key] = init[key as keyof RequestInit];
-    if (init?.breakwater) {
-      const { payload, body } = init.breakwater;
-      fields.body = body;
-      this.context.payload = { body, value: payload };
-      delete fields.breakwater;
-    }
+    for (const name in others)
+      if (!(name in this || name === HANDOFF)) self[name] = (others as typeof self)[name];
   }
 
   /** What the layers know of the whole call. */
@@ -69,17 +65,23 @@ export class Call implements RequestInit {
   }
 
   /** A fork with some fields changed. One that changes the URL leaves the Request behind, and takes over what it carried. */
-  with({ attempt, ...changes }: CallChanges): Call {
-    const fork = Object.assign(Object.create(Call.prototype), this, changes);
-    if (attempt) fork[BRAND] = attempt;
+  with(changes: CallChanges): Call {
+    const fork = new Call(this, changes.attempt ?? this.attempt, this);
+    const fields = fork as unknown as Record<string, unknown>;
+    for (const name in changes) if (name !== 'attempt') fields[name] = changes[name as keyof CallChanges];
     if (changes.url !== undefined && this.request) {
-      for (const name of carried) fork[name] ??= this.request[name as 'cache'];
-      fork.kept = this.request;
-      fork.request = undefined;
+      for (const name of carried) fields[name] ??= this.request[name as 'cache'];
+      leftBehind.set(this.context, this.request);
+      fields.request = undefined;
     }
     return fork;
   }
 }
+
+/** On Node the signal of a Request dies with it, so a Request that a call has left behind lives as long as the call. */
+const leftBehind = new WeakMap<CallContext, Request>();
+
+const HANDOFF = 'breakwater';
 
 /** How the DeepSeek builder hands the parsed body past ky, which forwards string-named options and drops symbols. */
 export interface Handoff {
@@ -89,8 +91,21 @@ export interface Handoff {
 const carried = 'cache credentials integrity keepalive mode redirect referrer referrerPolicy cf'.split(' ');
 
 /** The Call that a fetch was called with, or a new one. */
-export function toCall(input: string | URL | Request, init?: RequestInit): Call {
-  return init instanceof Call && input === (init.request ?? init.url) ? init : new Call(input, init);
+export function toCall(input: string | URL | Request, init?: RequestInit & Handoff & Branded): Call {
+  if (init instanceof Call && input === (init.request ?? init.url)) return init;
+  const request = isRequest(input) ? input : undefined;
+  const handoff = init?.breakwater;
+  const fields = {
+    url: request ? request.url : String(input),
+    request,
+    method: init?.method ?? request?.method ?? 'GET',
+    headers: copyHeaders(init?.headers ?? request?.headers),
+    body: handoff ? handoff.body : init?.body,
+    signal: init?.signal === undefined ? request?.signal : init.signal,
+  };
+  const call = new Call(fields as Fields, init?.[BRAND] ?? new Attempt({}, 1), init);
+  if (handoff) call.context.payload = { body: handoff.body, value: handoff.payload };
+  return call;
 }
 
 function isRequest(input: string | URL | Request): input is Request {

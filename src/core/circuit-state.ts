@@ -70,7 +70,7 @@ export type CircuitState = ClosedCircuit | OpenCircuit | IsolatedCircuit;
 export interface CircuitTicket {
   readonly generation: number;
   /** The id of the probe, or `undefined` for a call through a closed circuit. */
-  readonly probe: number | undefined;
+  readonly probe?: number | undefined;
 }
 
 /** The call may go. The answer is its ticket too, so that a closed circuit costs one object per call. */

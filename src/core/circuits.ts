@@ -58,8 +58,14 @@ export class Circuits {
     const states = this.#states;
     if (state === states.get(key)) return;
     if (states.size >= MAX_CIRCUITS && !states.has(key)) {
-      const [[oldest] = ['']] = [...states].filter((each) => each[1].state === 'closed').concat([...states]);
-      states.delete(oldest);
+      let victim: string | undefined;
+      for (const [each, { state: its }] of states) {
+        victim ??= each;
+        if (its !== 'closed') continue;
+        victim = each;
+        break;
+      }
+      states.delete(victim ?? '');
     }
     states.set(key, state);
   }
@@ -81,13 +87,18 @@ export class Circuits {
 
   /** Lets a call through and hears of its outcome, or throws. */
   async run(call: Call, next: (call: Call) => Promise<Response>): Promise<Response> {
-    const { clock, random, isFailure, key: keyOf } = this.#settings;
+    const { clock, random, isFailure, failureRatio, key: keyOf } = this.#settings;
     const key = keyOf(call);
     const { attempt } = call;
-    const admission = admit(this.get(key), clock.now(), random, this.#settings);
+    const before = this.get(key);
+    const isClosed = before.state === 'closed';
+    // A closed circuit admits every call, at any time: so time is not asked for.
+    const admission = isClosed
+      ? { admitted: true as const, state: before, generation: before.generation }
+      : admit(before, clock.now(), random, this.#settings);
     if (!admission.admitted) throw new CircuitOpenError(key, admission.retryAfterMs);
     this.#set(key, admission.state);
-    if (admission.probe !== undefined) call.context.emit?.({ type: 'breaker.probed', key });
+    if (!isClosed) call.context.emit?.({ type: 'breaker.probed', key });
     let ticket: CircuitTicket = admission;
     const note = (outcome: CircuitOutcome, toldMs?: number): void => {
       ticket = this.#record(key, attempt, ticket, { outcome, now: clock.now(), random, toldMs });
@@ -102,7 +113,10 @@ export class Circuits {
         );
       else {
         attempt.arrive();
-        attempt.onCommitted(() => note('success'));
+        if (!attempt.committed) attempt.onCommitted(() => note('success'));
+        else if (!isClosed || before.failures > 0 || failureRatio !== undefined || this.get(key) !== before)
+          note('success'); // else it changes nothing
+        if (attempt.settlement?.outcome === 'complete') return response;
         attempt.onSettled(({ outcome }) => {
           if (outcome === 'failed') note('failure');
           else if (!attempt.committed) note('ignored');

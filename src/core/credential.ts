@@ -16,14 +16,18 @@ const PROBLEMS: readonly (readonly [RegExp, string])[] = [
   [/[^\x21-\x7e]/, NOT_ASCII],
 ];
 
+let soundHeader: string | null = null;
+
 /** Finds what is wrong with the credential of a request, and keeps the credential to itself. */
 export function credentialError(headers: Headers): AuthCheckError | undefined {
   const authorization = headers.get('authorization');
   const apiKey = headers.get('x-api-key');
+  if (authorization && authorization === soundHeader && !apiKey) return undefined; // most calls bring the key of the call before
   if (!authorization && !apiKey) return missing('send an Authorization or an x-api-key header');
-  return (
-    (authorization && bearerError(authorization)) || (apiKey && keyError('x-api-key', apiKey)) || undefined
-  );
+  const error = (authorization && bearerError(authorization)) || (apiKey && keyError('x-api-key', apiKey));
+  if (error) return error;
+  soundHeader = authorization;
+  return undefined;
 }
 
 function bearerError(authorization: string): AuthCheckError | undefined {
@@ -49,15 +53,9 @@ export function withKey(headers: Headers, key: string | undefined): Headers {
   return changed;
 }
 
-let soundKey = '';
-
-/** Most calls bring the key of the call before, so the last sound one is remembered. */
 function keyError(header: string, key: string): AuthCheckError | undefined {
-  if (key === soundKey) return undefined;
   const problem = PROBLEMS.find(([pattern]) => pattern.test(key))?.[1];
-  if (problem) return malformed(header, problem);
-  soundKey = key;
-  return undefined;
+  return problem ? malformed(header, problem) : undefined;
 }
 
 function missing(why: string): AuthCheckError {

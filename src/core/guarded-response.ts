@@ -2,8 +2,8 @@
 
 /** Whoever guards a stream. */
 interface Guard {
-  /** Whether the body is still all there, and the guard at work. */
-  readonly isWhole: boolean;
+  /** Whether the body has ended, whichever way. */
+  readonly isOver: boolean;
   /** Reads the whole body as text; the reader keeps the stream locked, and alive. */
   text(reader: ReadableStreamDefaultReader): Promise<string>;
   /** Nobody has the stream any more. */
@@ -58,7 +58,7 @@ export class GuardedResponse extends Response {
   /** Read past the stream that other readers get, because that stream is half the cost of a short answer. */
   override text(): Promise<string> {
     const { body } = this;
-    if (!this.#guard?.isWhole || this.bodyUsed || !body || body.locked) return super.text();
+    if (!this.#guard || this.#guard.isOver || this.bodyUsed || !body || body.locked) return super.text();
     this.#isRead = true;
     return this.#guard.text(body.getReader());
   }
@@ -80,9 +80,21 @@ export function isByteStream(stream: ReadableStream): boolean {
 
 let registry: FinalizationRegistry<Guard> | undefined;
 
-/** Abandons the guard when the stream is collected, where the runtime can tell. Made at the first use: some runtimes allow nothing at module scope. */
-export function watchOver(stream: ReadableStream, guard: Guard): void {
-  if (typeof FinalizationRegistry === 'undefined') return;
-  registry ??= new FinalizationRegistry((dropped) => dropped.abandon());
-  registry.register(stream, guard);
+/** How many microtasks pass before a stream is watched. A caller that reads a short answer at once needs fewer. */
+const GRACE_TURNS = 32;
+
+/**
+ * Abandons the guard when the stream is collected, where the runtime can tell. A watched object survives the collections of the young,
+ * which cost more than the rest of a short call: so it is watched only if it is not over after a moment.
+ */
+export async function watchOver(stream: ReadableStream, guard: Guard): Promise<void> {
+  for (let turn = 0; turn < GRACE_TURNS && !guard.isOver; turn++) await undefined;
+  if (guard.isOver || typeof FinalizationRegistry === 'undefined') return;
+  registry ??= new FinalizationRegistry((dropped) => dropped.abandon()); // not sooner: some runtimes allow nothing at module scope
+  registry.register(stream, guard, guard);
+}
+
+/** The guard's work is done: it must not be held until the stream is collected. */
+export function stopWatching(guard: Guard): void {
+  registry?.unregister(guard);
 }

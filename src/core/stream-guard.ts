@@ -1,6 +1,6 @@
 /**
  * @module One attempt under its clocks, from the request to the end of the body. It is itself the source of the stream that the
- * caller is given. Nothing leads from here to that stream but a weak reference: a Response that nobody reads can
+ * caller is given. Nothing leads from here to that stream while no read is pending: a Response that nobody reads can
  * be collected, and then takes its connection with it.
  */
 
@@ -9,7 +9,7 @@ import type { Call } from './call.ts';
 import type { Clock } from './clock.ts';
 import { isBreakwaterError, StreamBrokenError, type StreamProgress, StreamTimeoutError } from './errors.ts';
 import type { Settlement } from './events.ts';
-import { GuardedResponse, isByteStream, isGuardable, watchOver } from './guarded-response.ts';
+import { GuardedResponse, isByteStream, isGuardable, stopWatching, watchOver } from './guarded-response.ts';
 
 /** The four clocks, in milliseconds. */
 export interface StreamLimits {
@@ -73,9 +73,12 @@ export class StreamGuard {
   /** The first chunk, between its arrival and the first read. */
   #first: Uint8Array | undefined;
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  /** The stream that the caller has. Strong only while a read is pending, or the one who awaits it might wait for a collected stream. */
-  #sink: { deref(): Sink | undefined } | undefined;
+  /** Whoever waits for data. */
   #pending: Sink | undefined;
+  /** The stream that the caller has, where it may fail while nobody reads; never strong, so that it can be collected. */
+  #stream: WeakRef<Sink> | undefined;
+  /** Why the stream ended, for a reader that asks later. */
+  #error: unknown;
 
   constructor(call: Call, settings: GuardSettings) {
     const { context } = call;
@@ -115,18 +118,21 @@ export class StreamGuard {
 
   /** The stream is made. */
   start(sink: Sink): void {
-    this.#sink = typeof WeakRef === 'undefined' ? { deref: () => sink } : new WeakRef(sink);
-    if (this.#over) sink.close();
+    const canFail = this.#call.signal || this.#totalAt < NEVER;
+    if (canFail && typeof WeakRef !== 'undefined') this.#stream = new WeakRef(sink);
   }
 
   /** The caller wants data. */
   pull(sink: Sink): void {
     const first = this.#first;
     this.#first = undefined;
-    if (first) return sink.enqueue(first);
-    if (this.#pending) return; // two reads side by side: the second gets its turn after the first
-    this.#pending = sink;
-    this.#ask();
+    if (first) sink.enqueue(first);
+    else if (this.#error !== undefined) sink.error(this.#error);
+    else if (this.#over) close(sink);
+    else if (!this.#pending) {
+      this.#pending = sink; // of two reads side by side the second gets its turn after the first
+      this.#ask();
+    }
   }
 
   /** The caller wants no more. */
@@ -142,15 +148,15 @@ export class StreamGuard {
     this.#reader?.cancel().catch(() => {});
   }
 
-  get isWhole(): boolean {
-    return !this.#over && !this.#pending;
+  get isOver(): boolean {
+    return this.#over;
   }
 
   text(reader: ReadableStreamDefaultReader): Promise<string> {
     return new Promise((resolve, reject) => {
       const decoder = new TextDecoder();
       let text = '';
-      const sink = {
+      const sink: Sink & { reader: unknown } = {
         reader,
         enqueue: (chunk: Uint8Array) => {
           text += decoder.decode(chunk, { stream: true });
@@ -159,7 +165,6 @@ export class StreamGuard {
         close: () => resolve(text + decoder.decode()),
         error: reject,
       };
-      this.#sink = { deref: () => sink };
       this.pull(sink);
     });
   }
@@ -183,7 +188,7 @@ export class StreamGuard {
     if (response.body) {
       this.#alarm.stop();
       this.#call.attempt.release = () => this.#close();
-      watchOver(response.body, this);
+      void watchOver(response.body, this);
     } else this.#close();
     this.#give(response);
   }
@@ -194,7 +199,7 @@ export class StreamGuard {
     this.#alarm.stop();
     if (!this.#over) this.#alarm.set(this.#totalAt);
     const stream = new ReadableStream(this as UnderlyingByteSource, { highWaterMark: 0 });
-    watchOver(stream, this);
+    void watchOver(stream, this);
     this.#give(new GuardedResponse(stream, response, this));
   }
 
@@ -231,10 +236,7 @@ export class StreamGuard {
     const sink = this.#pending;
     this.#pending = undefined;
     if (value) sink?.enqueue(value);
-    else {
-      sink?.close();
-      sink?.byobRequest?.respond(0); // a byte stream waits for this answer to a reader's own buffer
-    }
+    else if (sink) close(sink);
   };
 
   readonly #lost = (error: unknown): void => {
@@ -260,10 +262,10 @@ export class StreamGuard {
   /** The answer cannot go on: whoever waits for it is told at once, and what is below is aborted. */
   #fail(error: unknown, settlement: Settlement = { outcome: 'failed', error }): void {
     if (this.#over) return;
-    const sink = this.#sink?.deref();
     this.#end(settlement);
+    this.#error = error;
     this.#caller?.reject(error);
-    sink?.error(error);
+    (this.#pending ?? this.#stream?.deref())?.error(error);
     this.#upstream.abort(error);
     this.#reader?.cancel(error).catch(() => {}); // for a fetch that is deaf to aborts
   }
@@ -278,6 +280,7 @@ export class StreamGuard {
     this.#over = true;
     this.#alarm.stop();
     this.#call.signal?.removeEventListener('abort', this);
+    stopWatching(this);
   }
 
   #wait(clock: Clocks, since: number): void {
@@ -295,4 +298,9 @@ export class StreamGuard {
         : new StreamTimeoutError(this.#running, limitMs, progress),
     );
   }
+}
+
+function close(sink: Sink): void {
+  sink.close();
+  sink.byobRequest?.respond(0); // a byte stream waits for this answer to a reader's own buffer
 }

@@ -165,10 +165,13 @@ async function reroute(call: Call, { model, base, apiKey }: Route): Promise<Call
   return call.with({ headers, ...(base && { url }), ...(body !== undefined && { body }) });
 }
 
+/** The call's path on another base. Its query goes no further than its origin: it may hold a key. */
 function rebase(url: string, base: URL): string {
-  const { pathname, search } = parseUrl(url) ?? { pathname: url, search: '' };
+  const { pathname, search, origin } = parseUrl(url) ?? { pathname: url, search: '', origin: '' };
   const path = pathname.replace(/^\/(v1|beta)(?=\/)/, '');
-  return base.origin + base.pathname.replace(/\/+$/, '') + path + search;
+  return (
+    base.origin + base.pathname.replace(/\/+$/, '') + path + (origin === base.origin ? search : base.search)
+  );
 }
 
 /** The body with another model; undefined where the body is no JSON object. The context takes over the new payload, so that it is not parsed again. */

@@ -75,6 +75,7 @@ export class Exchange {
 
   /** Waits for somebody else's promise. */
   until<T>(promise: Promise<T>): Promise<T> {
+    promise.catch(() => undefined); // an exchange that is over hears it no more
     return this.wait<T>((resolve, reject) => {
       promise.then(resolve, reject);
       return undefined;

@@ -1,12 +1,11 @@
 /**
  * What one call costs over a stub fetch: POST, a JSON answer of 140 bytes, read to its end. Everything runs in one
- * process, in rounds whose order alternates, so that warm-up, garbage and a busy machine hit every subject alike.
+ * process, in rounds whose order alternates, so that warm-up, garbage and a busy machine hit every subject alike. No
+ * collection is forced between them: it shrinks the heap, and then times the heap's growth instead of the calls.
  *
  *     npm run bench -- [--rounds 21] [--calls 2000] [--json] [--smoke]
  */
 import { parseArgs } from 'node:util';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import createFfetch from '@fetchkit/ffetch';
 import * as cockatiel from 'cockatiel';
 import ky from 'ky';
@@ -79,8 +78,6 @@ const names = Object.keys(subjects);
 
 /** Microseconds per call, one number a round. */
 const times = Object.fromEntries(names.map((name) => [name, []]));
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc');
 
 for (const name of names) await checkAnswer(name);
 for (let round = -warmUpRounds; round < rounds; round++) {
@@ -93,7 +90,6 @@ for (let round = -warmUpRounds; round < rounds; round++) {
 report();
 
 async function measure(call) {
-  collectGarbage();
   const start = performance.now();
   for (let i = 0; i < calls; i++) await call();
   return ((performance.now() - start) * 1000) / calls;

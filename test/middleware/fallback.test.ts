@@ -277,7 +277,13 @@ describe('fallback() to another model', () => {
 
 describe('fallback() to another service', () => {
   it.each([
-    ['https://b.example', '/chat/completions?x=1', 'https://b.example/chat/completions?x=1'],
+    ['https://b.example', '/chat/completions?key=sk-1', 'https://b.example/chat/completions'],
+    ['https://b.example/?v=2', '/chat/completions?key=sk-1', 'https://b.example/chat/completions?v=2'],
+    [
+      'https://api.deepseek.com/x',
+      '/chat/completions?a=1',
+      'https://api.deepseek.com/x/chat/completions?a=1',
+    ],
     ['https://b.example/', '/chat/completions', 'https://b.example/chat/completions'],
     ['https://b.example/v1', '/chat/completions', 'https://b.example/v1/chat/completions'],
     ['https://b.example/v1//', '/v1/chat/completions', 'https://b.example/v1/chat/completions'],

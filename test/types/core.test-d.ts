@@ -1,6 +1,6 @@
 import {
   Attempt,
-  Call,
+  type Call,
   type CallChanges,
   type CallContext,
   type ChainEvent,
@@ -65,7 +65,6 @@ describe('Call', () => {
     expectTypeOf<Call['body']>().toEqualTypeOf<BodyInit | null | undefined>();
     expectTypeOf<Call['attempt']>().toEqualTypeOf<Attempt>();
     expectTypeOf<Call['context']>().toEqualTypeOf<CallContext>();
-    expectTypeOf(Call).toBeConstructibleWith('https://a.example', undefined);
   });
 
   test('is changed only in a fork', () => {
