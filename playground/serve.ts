@@ -21,6 +21,8 @@ export interface Served {
   readonly connections: number;
   /** How many connections have been opened so far. */
   readonly opened: number;
+  /** Destroys every connection at once, in the middle of whatever is under way, as a server does that dies. It goes on listening. */
+  unplug(): void;
   /** Ends every connection at once and stops listening. */
   close(): Promise<void>;
 }
@@ -55,6 +57,9 @@ export async function serve(handler: FetchLike, options: ServeOptions = {}): Pro
     },
     get opened() {
       return opened;
+    },
+    unplug: () => {
+      for (const socket of sockets) socket.destroy();
     },
     close: () => close(server),
   };
@@ -124,6 +129,9 @@ async function send(reply: Response, response: ServerResponse, client: AbortSign
 }
 
 async function reset(socket: Socket, isBegun: boolean): Promise<void> {
-  if (isBegun && !socket.destroyed) await new Promise((resolve) => setTimeout(resolve, READ_BEFORE_RESET_MS));
+  if (isBegun && !socket.destroyed) {
+    await new Promise((resolve) => setTimeout(resolve, READ_BEFORE_RESET_MS));
+    await new Promise((resolve) => setImmediate(resolve)); // a client in this process that was kept busy reads before
+  }
   socket.resetAndDestroy();
 }

@@ -36,6 +36,13 @@ export function checkType(
   throw new TypeError(refusal(subject, name, `a ${type}`, value));
 }
 
+/** Throws a TypeError unless `value` is left out or one of the `choices`. */
+export function checkOneOf(subject: string, name: string, value: unknown, choices: readonly unknown[]): void {
+  if (value === undefined || choices.includes(value)) return;
+  const [last, ...others] = choices.map(show).reverse();
+  throw new TypeError(refusal(subject, name, `${others.reverse().join(', ')} or ${last}`, value));
+}
+
 /** Throws a TypeError when `object` is no object, or has a member that nobody would read. */
 export function checkMembers(subject: string, object: unknown, known: readonly string[]): void {
   if (typeof object !== 'object' || object === null || Array.isArray(object))

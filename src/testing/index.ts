@@ -8,11 +8,11 @@ export {
   type ScriptedFetch,
   type ScriptedReply,
 } from './scripted-fetch.ts';
-export type { SimulatedText } from './simulated-answer.ts';
+export type {
+  SimulatedAnswer,
+  SimulatedRequest,
+  SimulatedText,
+  SimulatedToolCall,
+} from './simulated-answer.ts';
 export type { Fault, ScriptedFault } from './simulated-faults.ts';
-export {
-  createSimulator,
-  type SimulatedRequest,
-  type Simulator,
-  type SimulatorOptions,
-} from './simulator.ts';
+export { createSimulator, type Simulator, type SimulatorOptions } from './simulator.ts';

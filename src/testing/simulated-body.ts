@@ -6,7 +6,11 @@ import { type Fault, KEEP_ALIVE_EVERY_MS } from './simulated-faults.ts';
 
 /** A body before anything happens to it. */
 export interface PlannedBody {
+  /** Whether it is a stream of events. */
+  readonly isStream: boolean;
   readonly pieces: readonly string[];
+  /** What is sent over and over after the last piece. */
+  readonly endless?: string | undefined;
   /** What keeps the connection alive before the first piece. */
   readonly keepAlive: string;
   /** The time before the first piece and between two pieces, in milliseconds. */
@@ -23,12 +27,16 @@ export async function* transmit(
   exchange: Exchange,
   clock: Clock,
 ): AsyncGenerator<Uint8Array, void> {
-  yield* keepAlives(plan, fault, exchange, clock);
-  await exchange.sleep(clock, plan.leadMs + (fault.firstTokenMs ?? 0));
-  const end = endOf(plan.pieces.length, fault);
-  for (const [index, piece] of plan.pieces.slice(0, end.afterPieces).entries()) {
+  if (fault.byteOrderMark) yield* drip('\uFEFF', fault, exchange, clock);
+  const total = plan.endless === undefined ? plan.pieces.length : Number.POSITIVE_INFINITY;
+  const queueAt = placeOf(plan.isStream ? (fault.keepAliveAfterChunks ?? 0) : 0, total);
+  const end = endOf(total, fault);
+  for (let index = 0; ; index++) {
+    if (index === queueAt) yield* keepAlives(plan, fault, exchange, clock);
+    if (index === 0) await exchange.sleep(clock, plan.leadMs + (fault.firstTokenMs ?? 0));
+    if (index >= end.afterPieces) break;
     if (index > 0) await exchange.sleep(clock, plan.pieceMs);
-    yield* drip(encoder.encode(piece), fault, exchange, clock);
+    yield* drip(plan.pieces[index] ?? plan.endless ?? '', fault, exchange, clock);
   }
   if (end.how === 'stall') await exchange.hang();
   if (end.how === 'reset') throw connectionReset('terminated');
@@ -50,8 +58,7 @@ function endOf(total: number, fault: Fault): BodyEnd {
   const ends: BodyEnd[] = [];
   const add = (how: BodyEnd['how'], chunks: number | undefined): void => {
     if (chunks === undefined) return;
-    const afterPieces = chunks < 0 ? Math.max(0, total + chunks) : Math.min(total, chunks);
-    ends.push({ how, afterPieces });
+    ends.push({ how, afterPieces: placeOf(chunks, total) });
   };
   add('stall', fault.stallAfterChunks);
   add('reset', fault.resetAfterChunks);
@@ -59,32 +66,35 @@ function endOf(total: number, fault: Fault): BodyEnd {
   return ends.reduce((first, end) => (end.afterPieces < first.afterPieces ? end : first));
 }
 
+/** Counts as `slice()` does: a negative number from the end. */
+function placeOf(chunks: number, total: number): number {
+  return chunks < 0 ? Math.max(0, total + chunks) : Math.min(total, chunks);
+}
+
 async function* keepAlives(
   { keepAlive }: PlannedBody,
-  { keepAliveMs = 0, everyMs = KEEP_ALIVE_EVERY_MS }: Fault,
+  fault: Fault,
   exchange: Exchange,
   clock: Clock,
 ): AsyncGenerator<Uint8Array, void> {
+  const { keepAliveMs = 0, everyMs = KEEP_ALIVE_EVERY_MS } = fault;
   let queuedMs = 0;
   for (; queuedMs + everyMs <= keepAliveMs; queuedMs += everyMs) {
     await exchange.sleep(clock, everyMs);
-    yield encoder.encode(keepAlive);
+    yield* drip(keepAlive, fault, exchange, clock);
   }
   await exchange.sleep(clock, keepAliveMs - queuedMs);
 }
 
 async function* drip(
-  bytes: Uint8Array,
-  { dripMs, dripBytes = 1 }: Fault,
+  text: string,
+  { dripMs, dripBytes = dripMs === undefined ? Number.POSITIVE_INFINITY : 1 }: Fault,
   exchange: Exchange,
   clock: Clock,
 ): AsyncGenerator<Uint8Array, void> {
-  if (dripMs === undefined) {
-    yield bytes;
-    return;
-  }
+  const bytes = encoder.encode(text);
   for (let start = 0; start < bytes.length; start += dripBytes) {
-    await exchange.sleep(clock, dripMs);
+    await exchange.sleep(clock, dripMs ?? 0);
     yield bytes.slice(start, start + dripBytes);
   }
 }

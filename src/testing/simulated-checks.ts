@@ -36,7 +36,7 @@ export type ReadPayload =
   | { readonly refusal?: undefined; readonly payload: JsonObject };
 
 /** Refuses the text of a payload as the service does; otherwise hands back what it says. */
-export function readPayload(text: string): ReadPayload {
+export function readPayload(text: string, isBeta: boolean): ReadPayload {
   let payload: unknown;
   try {
     payload = JSON.parse(text);
@@ -50,7 +50,8 @@ export function readPayload(text: string): ReadPayload {
     return { refusal: badRequest(message, 'application/json') };
   }
   const request = payload as JsonObject;
-  const complaint = RULES.map((rule) => rule(request)).find((found) => found !== undefined);
+  const rules = isBeta ? RULES : [...RULES, refusePrefix];
+  const complaint = rules.map((rule) => rule(request)).find((found) => found !== undefined);
   return complaint ? { refusal: badRequest(complaint, UNTYPED) } : { payload: request };
 }
 
@@ -158,6 +159,12 @@ function refuseToolCalls(calls: readonly unknown[], after: readonly JsonObject[]
   const answered = (end === -1 ? after : after.slice(0, end)).map(({ tool_call_id: id }) => id);
   if (calls.every((call) => isObject(call) && answered.includes(call.id))) return undefined;
   return "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. (insufficient tool messages following tool_calls message)";
+}
+
+/** The words are from QuantumNous/new-api#999. */
+function refusePrefix(payload: JsonObject): string | undefined {
+  if (!messagesOf(payload).some(({ prefix }) => prefix === true)) return undefined;
+  return 'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")';
 }
 
 function refuseLength(payload: JsonObject): string | undefined {

@@ -1,6 +1,7 @@
 /** @module What can go wrong with a simulated call. One flat shape whose members compose, because real failures do: a call is queued, then starts late, then is cut. */
 
-import { checkMembers, checkMs, checkStatus, checkType, refusal } from './checks.ts';
+import { checkMembers, checkMs, checkOneOf, checkStatus, checkType, refusal } from './checks.ts';
+import { checkAnswer, type SimulatedAnswer } from './simulated-answer.ts';
 
 /** What happens to one call. Every member may be left out, and members compose: `{ keepAliveMs: 24_000, cutAfterChunks: 3 }` queues, then breaks off. */
 export interface Fault {
@@ -21,20 +22,59 @@ export interface Fault {
    */
   readonly retryAfterMs?: number | undefined;
   /**
-   * More headers; they win over the usual ones.
+   * More headers; they win over the usual ones, and null takes one away.
    * @default none
    */
-  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly headers?: Readonly<Record<string, string | null>> | undefined;
+  /**
+   * What the model says to this call.
+   * @default the simulator's `answer`
+   */
+  readonly answer?: SimulatedAnswer | undefined;
+  /**
+   * The finish reason of the answer, for example `insufficient_system_resource` or `aborted`.
+   * @default `stop`, `tool_calls` when tools are called, or `length` when `max_tokens` was reached
+   */
+  readonly finishReason?: string | undefined;
+  /**
+   * Where a streamed answer tells its usage: on the chunk that finishes it, in a chunk without choices after that, in
+   * several chunks without choices along the way, or nowhere. An answer that is not streamed tells it unless this is
+   * `none`.
+   * @default 'on-finish'
+   */
+  readonly usage?: 'on-finish' | 'trailing' | 'scattered' | 'none' | undefined;
   /**
    * A body in the place of the usual one: text as it is, an object as JSON.
    * @default the usual body
    */
   readonly body?: string | object | undefined;
   /**
-   * What comes in the place of an answer: nothing, blank lines alone, or the error page of a gateway. Excludes `body`.
+   * What comes in the place of an answer. Excludes `body`.
+   *
+   * - `empty`: nothing.
+   * - `blank-lines`: blank lines alone.
+   * - `html`: the error page of a gateway.
+   * - `error`: an error told in band, as gateways do: an event with an error object in a stream, the object elsewhere.
+   * - `not-json`: an event in a stream, or else a body, that is plain text.
+   * - `bare-text`: a line of text that is not even an event.
+   * - `endless-event`: an event, or a JSON text, that goes on for ever, 64 KiB at a time. `cutAfterChunks` makes an end.
    * @default the usual body
    */
-  readonly instead?: 'empty' | 'blank-lines' | 'html' | undefined;
+  readonly instead?:
+    | 'empty'
+    | 'blank-lines'
+    | 'html'
+    | 'error'
+    | 'not-json'
+    | 'bare-text'
+    | 'endless-event'
+    | undefined;
+  /**
+   * Lets so many chunks of the answer go out before `instead` or `body`, which then takes the place of the rest. Counted
+   * as for `stallAfterChunks`. A `body` that is an object becomes an event where the answer is a stream.
+   * @default the whole answer is replaced
+   */
+  readonly insteadAfterChunks?: number | undefined;
   /**
    * How long the headers take, in milliseconds.
    * @default the simulator's `latencyMs`
@@ -56,6 +96,12 @@ export interface Fault {
    * @default 0
    */
   readonly keepAliveMs?: number | undefined;
+  /**
+   * After how many chunks of a streamed answer the keep-alives come, counted as for `stallAfterChunks`. An answer that is
+   * not streamed has them before its first byte in any case.
+   * @default 0
+   */
+  readonly keepAliveAfterChunks?: number | undefined;
   /**
    * The time between two keep-alives, in milliseconds. Must be a positive number.
    * @default 12_000
@@ -83,20 +129,25 @@ export interface Fault {
    */
   readonly cutAfterChunks?: number | undefined;
   /**
-   * Sends the body in pieces of `dripBytes`, this many milliseconds apart. 0 makes pieces without a pause.
-   * @default whole chunks
+   * Sends chunks and keep-alives in pieces of `dripBytes`, this many milliseconds apart. 0 makes pieces without a pause.
+   * @default 0 with `dripBytes`, otherwise whole chunks
    */
   readonly dripMs?: number | undefined;
   /**
-   * The size of a piece when `dripMs` is set, in bytes. Must be a positive integer.
-   * @default 1
+   * The size of a piece, in bytes: small ones cut letters, comments and line ends. Must be a positive integer.
+   * @default 1 with `dripMs`, otherwise whole chunks
    */
   readonly dripBytes?: number | undefined;
   /**
-   * The finish reason of the answer, for example `insufficient_system_resource`.
-   * @default `stop`, or `length` when `max_tokens` was reached
+   * How the lines of a stream end. A `body` is sent as it is.
+   * @default 'lf'
    */
-  readonly finishReason?: string | undefined;
+  readonly lineEnds?: 'lf' | 'crlf' | 'cr' | undefined;
+  /**
+   * Puts a byte order mark before everything else.
+   * @default false
+   */
+  readonly byteOrderMark?: boolean | undefined;
 }
 
 /** One line of a simulator's script: a fault, a status alone, or nothing wrong. */
@@ -107,20 +158,31 @@ export const KEEP_ALIVE_EVERY_MS = 12_000;
 
 const SUBJECT = 'script fault';
 const TIMES = ['retryAfterMs', 'latencyMs', 'firstTokenMs', 'dripMs'] as const;
-const CHUNK_COUNTS = ['stallAfterChunks', 'resetAfterChunks', 'cutAfterChunks'] as const;
-const FLAGS = ['stallBeforeHeaders', 'resetBeforeHeaders'] as const;
+const CHUNK_COUNTS = [
+  'insteadAfterChunks',
+  'keepAliveAfterChunks',
+  'stallAfterChunks',
+  'resetAfterChunks',
+  'cutAfterChunks',
+] as const;
+const FLAGS = ['stallBeforeHeaders', 'resetBeforeHeaders', 'byteOrderMark'] as const;
+const CHOICES = {
+  instead: ['empty', 'blank-lines', 'html', 'error', 'not-json', 'bare-text', 'endless-event'],
+  usage: ['on-finish', 'trailing', 'scattered', 'none'],
+  lineEnds: ['lf', 'crlf', 'cr'],
+} as const satisfies { readonly [Name in keyof Fault]: readonly Fault[Name][] };
 const OTHERS = [
   'status',
   'retryAfter',
   'headers',
+  'answer',
+  'finishReason',
   'body',
-  'instead',
   'keepAliveMs',
   'everyMs',
   'dripBytes',
-  'finishReason',
 ] as const;
-const INSTEAD: readonly unknown[] = ['empty', 'blank-lines', 'html', undefined];
+const MEMBERS: readonly string[] = [...TIMES, ...CHUNK_COUNTS, ...FLAGS, ...Object.keys(CHOICES), ...OTHERS];
 
 /** The fault that a line of the script stands for. */
 export function faultOf(scripted: ScriptedFault): Fault {
@@ -131,22 +193,36 @@ export function faultOf(scripted: ScriptedFault): Fault {
 }
 
 function checkFault(fault: Fault): void {
-  checkMembers(SUBJECT, fault, [...TIMES, ...CHUNK_COUNTS, ...FLAGS, ...OTHERS]);
+  checkMembers(SUBJECT, fault, MEMBERS);
   checkStatus(SUBJECT, 'status', fault.status);
   for (const name of TIMES) checkMs(SUBJECT, name, fault[name]);
   for (const name of FLAGS) checkType(SUBJECT, name, fault[name], 'boolean');
   for (const name of CHUNK_COUNTS) checkChunks(name, fault[name]);
+  for (const [name, choices] of Object.entries(CHOICES))
+    checkOneOf(SUBJECT, name, fault[name as keyof typeof CHOICES], choices);
   if (fault.keepAliveMs !== Number.POSITIVE_INFINITY) checkMs(SUBJECT, 'keepAliveMs', fault.keepAliveMs);
   checkMs(SUBJECT, 'everyMs', fault.everyMs);
   if (fault.everyMs === 0) throw new RangeError(refusal(SUBJECT, 'everyMs', 'a positive number', 0));
   checkType(SUBJECT, 'dripBytes', fault.dripBytes, 'number');
   if (fault.dripBytes !== undefined && !(Number.isInteger(fault.dripBytes) && fault.dripBytes > 0))
     throw new RangeError(refusal(SUBJECT, 'dripBytes', 'a positive integer', fault.dripBytes));
+  checkAnswer(SUBJECT, fault.answer);
   checkType(SUBJECT, 'finishReason', fault.finishReason, 'string');
-  if (!INSTEAD.includes(fault.instead))
-    throw new TypeError(refusal(SUBJECT, 'instead', '"empty", "blank-lines" or "html"', fault.instead));
-  if (fault.instead !== undefined && fault.body !== undefined)
-    throw new TypeError(refusal(SUBJECT, 'instead', 'left out when "body" is set', fault.instead));
+  checkCompany(fault);
+}
+
+/** Refuses members that exclude each other, and members that nobody would read without another. */
+function checkCompany({ instead, insteadAfterChunks, body, keepAliveMs, keepAliveAfterChunks }: Fault): void {
+  if (instead !== undefined && body !== undefined)
+    throw new TypeError(refusal(SUBJECT, 'instead', 'left out when "body" is set', instead));
+  if (insteadAfterChunks !== undefined && instead === undefined && body === undefined)
+    throw new TypeError(
+      refusal(SUBJECT, 'insteadAfterChunks', 'left out without "instead" or "body"', insteadAfterChunks),
+    );
+  if (keepAliveAfterChunks !== undefined && keepAliveMs === undefined)
+    throw new TypeError(
+      refusal(SUBJECT, 'keepAliveAfterChunks', 'left out without "keepAliveMs"', keepAliveAfterChunks),
+    );
 }
 
 function checkChunks(name: string, value: unknown): void {

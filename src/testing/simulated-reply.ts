@@ -1,7 +1,7 @@
 /** @module A reply before it goes out: what the request deserves, and what its fault puts in the place of that. */
 
+import { piecesOf } from './letters.ts';
 import { page, type ServiceReply } from './service-replies.ts';
-import { piecesOf } from './simulated-answer.ts';
 import type { PlannedBody } from './simulated-body.ts';
 import { MODELS } from './simulated-checks.ts';
 import type { Fault } from './simulated-faults.ts';
@@ -12,17 +12,78 @@ export interface Planned extends PlannedBody {
   readonly contentType: string | null;
 }
 
-/** The status and the body that the fault puts in the place of those that were deserved. */
+/** The body that the fault leaves of what was deserved, or puts in its place. */
 export function disturb(planned: Planned, fault: Fault): Planned {
-  if (fault.instead === 'empty') return { ...planned, pieces: [] };
-  if (fault.instead === 'blank-lines') return { ...planned, pieces: ['\n', '\n', '\n'] };
-  if (fault.instead === 'html') {
-    const { contentType, body } = page(planned.status < 400 ? 502 : planned.status, 'nginx/1.26.0');
-    return { ...planned, contentType, pieces: piecesOf(body) };
+  const { isStream } = planned;
+  const ended = (text: string): string =>
+    isStream ? text.replaceAll(/\r?\n/g, LINE_ENDS[fault.lineEnds ?? 'lf']) : text;
+  const written = { ...planned, pieces: planned.pieces.map(ended), keepAlive: ended(planned.keepAlive) };
+  const put = replacement(planned, fault);
+  if (!put) return written;
+  const kept = written.pieces.slice(0, fault.insteadAfterChunks ?? 0);
+  return {
+    ...written,
+    contentType: kept.length > 0 ? planned.contentType : (put.contentType ?? planned.contentType),
+    pieces: [...kept, ...(put.isRaw ? put.pieces : put.pieces.map(ended))],
+    endless: put.endless,
+  };
+}
+
+const LINE_ENDS = { lf: '\n', crlf: '\r\n', cr: '\r' };
+const UPSTREAM_ERROR = 'upstream error: read ECONNRESET';
+/** A number as the code, as gateways have it: the service itself has words. */
+const GATEWAY_ERROR = { error: { message: UPSTREAM_ERROR, type: 'server_error', param: null, code: 502 } };
+const ENDLESS_LETTERS = 'x'.repeat(64 * 1024);
+
+/** What comes in the place of an answer, or of its rest. */
+interface Replacement {
+  readonly pieces: readonly string[];
+  /** The content type that it brings. */
+  readonly contentType?: string | null | undefined;
+  /** Whether it goes out to the letter. */
+  readonly isRaw?: boolean;
+  readonly endless?: string | undefined;
+}
+
+function replacement(planned: Planned, fault: Fault): Replacement | undefined {
+  const { isStream } = planned;
+  switch (fault.instead) {
+    case 'empty':
+      return { pieces: [] };
+    case 'blank-lines':
+      return { pieces: ['\n', '\n', '\n'] };
+    case 'html': {
+      const { contentType, body } = page(planned.status < 400 ? 502 : planned.status, 'nginx/1.26.0');
+      return { pieces: piecesOf(body), contentType, isRaw: true };
+    }
+    case 'error':
+      return isStream ? { pieces: [eventOf(GATEWAY_ERROR)] } : jsonOf(GATEWAY_ERROR);
+    case 'not-json':
+      return { pieces: [isStream ? `data: ${UPSTREAM_ERROR}\n\n` : UPSTREAM_ERROR] };
+    case 'bare-text':
+      return { pieces: [`${UPSTREAM_ERROR}\n`] };
+    case 'endless-event': {
+      const begun = '{"choices":[{"index":0,"delta":{"content":"';
+      return { pieces: [isStream ? `data: ${begun}` : begun], endless: ENDLESS_LETTERS };
+    }
+    case undefined:
+      return bodyOf(fault, isStream);
   }
-  if (typeof fault.body === 'string') return { ...planned, pieces: piecesOf(fault.body) };
-  if (fault.body === undefined) return planned;
-  return { ...planned, contentType: 'application/json', pieces: piecesOf(JSON.stringify(fault.body)) };
+}
+
+function bodyOf({ body, insteadAfterChunks }: Fault, isStream: boolean): Replacement | undefined {
+  if (body === undefined) return undefined;
+  if (typeof body === 'string') return { pieces: piecesOf(body), isRaw: true };
+  if (isStream && insteadAfterChunks !== undefined) return { pieces: [eventOf(body)] };
+  return jsonOf(body);
+}
+
+function jsonOf(body: object): Replacement {
+  return { pieces: piecesOf(JSON.stringify(body)), contentType: 'application/json' };
+}
+
+function eventOf(data: object): string {
+  return `data: ${JSON.stringify(data)}\n\n`;
 }
 
 /** The headers of the reply, with those of the fault. */
@@ -31,7 +92,10 @@ export function headersOf(planned: Planned, fault: Fault, traceId: string): Head
   if (planned.contentType !== null) headers.set('content-type', planned.contentType);
   if (fault.retryAfter !== undefined) headers.set('retry-after', `${fault.retryAfter}`);
   if (fault.retryAfterMs !== undefined) headers.set('retry-after-ms', `${fault.retryAfterMs}`);
-  for (const [name, value] of Object.entries(fault.headers ?? {})) headers.set(name, value);
+  for (const [name, value] of Object.entries(fault.headers ?? {})) {
+    if (value === null) headers.delete(name);
+    else headers.set(name, value);
+  }
   return headers;
 }
 
@@ -42,7 +106,8 @@ export function hasBody(status: number): boolean {
 
 /** A reply that goes out without a pause. */
 export function whole({ status, contentType, body }: ServiceReply): Planned {
-  return { status, contentType, pieces: piecesOf(body), keepAlive: '\n', leadMs: 0, pieceMs: 0 };
+  const pieces = piecesOf(body);
+  return { status, contentType, isStream: false, pieces, keepAlive: '\n', leadMs: 0, pieceMs: 0 };
 }
 
 function json(body: object): ServiceReply {

@@ -9,13 +9,20 @@ import type { FetchLike } from '../core/types.ts';
 import { checkMembers, checkMs, checkType, refusal } from './checks.ts';
 import { Exchange, withUrl } from './exchange.ts';
 import { requestOf, signalOf } from './request-parts.ts';
+import { hexOf, seededRandom, uuidOf } from './seeded-random.ts';
 import { replyOf } from './service-replies.ts';
-import { defaultAnswer, hexOf, type SimulatedText, seededRandom, writeAnswer } from './simulated-answer.ts';
+import {
+  checkAnswer,
+  defaultAnswer,
+  type SimulatedAnswer,
+  type SimulatedRequest,
+} from './simulated-answer.ts';
 import { connectionReset, transmit } from './simulated-body.ts';
 import { readPayload, refuseKey } from './simulated-checks.ts';
 import { type Fault, faultOf, type ScriptedFault } from './simulated-faults.ts';
 import { balance, disturb, hasBody, headersOf, modelList, type Planned, whole } from './simulated-reply.ts';
-import { isObject, type JsonObject } from './simulated-shapes.ts';
+import type { JsonObject } from './simulated-shapes.ts';
+import { writeAnswer } from './simulated-writing.ts';
 
 export interface SimulatorOptions {
   /**
@@ -45,28 +52,11 @@ export interface SimulatorOptions {
    */
   readonly tokenMs?: number | undefined;
   /**
-   * What the model says: a text, or a function of the request. Content and reasoning are told apart by an object.
-   * @default the gist of the prompt
+   * What the model says: a text, or a function of the request. Content, reasoning and calls of tools are told apart by
+   * an object.
+   * @default the gist of the prompt, or a call of the tool that the request insists on
    */
-  readonly answer?:
-    | string
-    | SimulatedText
-    | ((request: SimulatedRequest) => string | SimulatedText)
-    | undefined;
-}
-
-/** One request as the simulator received it. */
-export interface SimulatedRequest {
-  readonly method: string;
-  readonly url: string;
-  /** The headers, by their names in lower case; credentials are replaced by `[redacted]`. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** The body, as text. */
-  readonly body: string;
-  /** What the body says; undefined when it is no JSON. */
-  readonly payload: unknown;
-  /** When it arrived, in milliseconds of the simulator's clock: the waits between attempts are differences of these. */
-  readonly atMs: number;
+  readonly answer?: SimulatedAnswer | undefined;
 }
 
 /** The DeepSeek service, simulated. */
@@ -81,7 +71,8 @@ export interface Simulator {
   script(...faults: ScriptedFault[]): void;
 }
 
-const CHAT_PATHS = ['/chat/completions', '/v1/chat/completions', '/beta/chat/completions'];
+const BETA_PATH = '/beta/chat/completions';
+const CHAT_PATHS = ['/chat/completions', '/v1/chat/completions', BETA_PATH];
 const CREDENTIALS = ['authorization', 'x-api-key', 'cookie', 'proxy-authorization'];
 const OPTION_NAMES = ['seed', 'clock', 'apiKeys', 'latencyMs', 'tokenMs', 'answer'];
 
@@ -127,8 +118,7 @@ function checkOptions(options: SimulatorOptions): void {
     throw new RangeError(refusal(subject, 'seed', 'a finite number', seed));
   if (apiKeys !== undefined && !Array.isArray(apiKeys))
     throw new TypeError(refusal(subject, 'apiKeys', 'an array of strings', apiKeys));
-  if (answer !== undefined && !['string', 'function'].includes(typeof answer) && !isObject(answer))
-    throw new TypeError(refusal(subject, 'answer', 'a string, an object or a function', answer));
+  checkAnswer(subject, answer);
   checkMs(subject, 'latencyMs', options.latencyMs);
   checkMs(subject, 'tokenMs', options.tokenMs);
 }
@@ -186,27 +176,24 @@ class Service implements Simulator {
     const refused = refuseKey(request.headers.get('authorization'), this.#options.apiKeys);
     if (refused) return whole(refused);
     if (isLookup) return whole(route === 'GET /models' ? modelList() : balance());
-    const read = readPayload(record.body);
+    const read = readPayload(record.body, route === `POST ${BETA_PATH}`);
     return read.refusal ? whole(read.refusal) : this.#complete(read.payload, record, call);
   }
 
   #complete(payload: JsonObject, record: SimulatedRequest, { fault, random }: ServedCall): Planned {
-    const { clock = systemClock, tokenMs = 0, answer = defaultAnswer(payload) } = this.#options;
+    const { clock = systemClock, tokenMs = 0 } = this.#options;
+    const answer = fault.answer ?? this.#options.answer ?? defaultAnswer(payload);
     const said = typeof answer === 'function' ? answer(record) : answer;
     const { contentType, pieces, deltas } = writeAnswer(
       payload,
       typeof said === 'string' ? { content: said } : said,
-      {
-        id: uuidOf(hexOf(random, 32)),
-        createdSeconds: Math.floor(clock.wall() / 1000),
-        finishReason: fault.finishReason,
-        random,
-      },
+      { id: uuidOf(random), createdSeconds: Math.floor(clock.wall() / 1000), fault, random },
     );
     const isStream = payload.stream === true;
     return {
       status: fault.status ?? 200,
       contentType,
+      isStream,
       pieces,
       keepAlive: isStream ? ': keep-alive\n\n' : '\n',
       leadMs: isStream ? 0 : tokenMs * deltas,
@@ -232,8 +219,4 @@ function parse(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function uuidOf(hex: string): string {
-  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5');
 }

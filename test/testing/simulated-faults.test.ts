@@ -70,6 +70,14 @@ describe('simulator.script()', () => {
     expect(await second.text()).toBe('busy');
   });
 
+  it('takes a header away', async () => {
+    const headers = { 'content-type': null, 'X-DS-Trace-Id': null };
+    const { simulator } = simulate({ status: 401, body: 'Authentication Fails (governor)', headers });
+    const response = await ask(simulator, ping);
+    expect([...response.headers.keys()]).toEqual([]);
+    expect(await response.text()).toBe('Authentication Fails (governor)');
+  });
+
   it('gives no body to a status that has none', async () => {
     const { simulator } = simulate(204, 304);
     expect((await ask(simulator, ping)).body).toBeNull();
@@ -230,8 +238,8 @@ describe('simulator.script()', () => {
     ]);
   });
 
-  it('drips without a timer, in pieces of any size', async () => {
-    const { clock, simulator } = simulate({ dripMs: 0, dripBytes: 3, body: 'drip drip' });
+  it.each([{ dripMs: 0, dripBytes: 3 }, { dripBytes: 3 }])('drips without a timer: %o', async (drip) => {
+    const { clock, simulator } = simulate({ ...drip, body: 'drip drip' });
     const heard = await listen(await ask(simulator, ping), () => clock.now());
     expect(heard.map(([text]) => text)).toEqual(['dri', 'p d', 'rip']);
   });
@@ -334,8 +342,24 @@ describe('simulator.script()', () => {
     ],
     [{ cutAfterChunks: '1' }, TypeError, '"cutAfterChunks" must be a number: current value is "1"'],
     [{ resetBeforeHeaders: 1 }, TypeError, '"resetBeforeHeaders" must be a boolean'],
-    [{ instead: 'nothing' }, TypeError, '"instead" must be "empty", "blank-lines" or "html"'],
+    [{ instead: 'nothing' }, TypeError, '"bare-text" or "endless-event": current value is "nothing"'],
     [{ instead: 'html', body: 'x' }, TypeError, '"instead" must be left out when "body" is set'],
+    [
+      { insteadAfterChunks: 3 },
+      TypeError,
+      '"insteadAfterChunks" must be left out without "instead" or "body": current value is 3',
+    ],
+    [{ instead: 'error', insteadAfterChunks: 0.5 }, RangeError, '"insteadAfterChunks" must be an integer'],
+    [{ keepAliveAfterChunks: 3 }, TypeError, '"keepAliveAfterChunks" must be left out without "keepAliveMs"'],
+    [
+      { usage: 'last' },
+      TypeError,
+      '"usage" must be "on-finish", "trailing", "scattered" or "none": current value is "last"',
+    ],
+    [{ lineEnds: '\r\n' }, TypeError, '"lineEnds" must be "lf", "crlf" or "cr"'],
+    [{ byteOrderMark: 1 }, TypeError, '"byteOrderMark" must be a boolean'],
+    [{ answer: 5 }, TypeError, 'Cannot script fault as "answer" must be a string, an object or a function'],
+    [{ answer: { contents: '' } }, TypeError, '"contents" is unknown: Did you mean "content"?'],
     ['okay', TypeError, 'Cannot script fault from "okay": an object is needed'],
   ])('refuses the fault %o', (fault, type, message) => {
     const script = () => createSimulator().script(fault as never);

@@ -388,6 +388,11 @@ describe('createSimulator()', () => {
     [{ seed: 'x' }, TypeError, '"seed" must be a number'],
     [{ apiKeys: 'sk-1' }, TypeError, '"apiKeys" must be an array of strings'],
     [{ answer: 5 }, TypeError, '"answer" must be a string, an object or a function'],
+    [
+      { answer: { content: '', toolcalls: [] } },
+      TypeError,
+      'Cannot create simulator as "toolcalls" is unknown: Did you mean "toolCalls"?',
+    ],
     [{ tokenMS: 1 }, TypeError, 'Cannot create simulator as "tokenMS" is unknown: Did you mean "tokenMs"?'],
   ])('refuses the options %o', (options, type, message) => {
     const create = () => createSimulator(options as never);
