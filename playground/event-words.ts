@@ -26,8 +26,9 @@ const WORDS: Words = {
     entry('breaker opens', `calls are refused at once; a probe may go in ${timeOf(retryAfterMs)}`, 'bad'),
   'breaker.probed': () => entry('probe', 'this one call may find out whether the service is back', 'waiting'),
   'breaker.closed': () => entry('breaker closes', 'the service is back, and all calls may go', 'good'),
-  // It tells of the first byte, which of a queued call is a keep-alive. The program tells when the first token comes.
-  'stream.first-token': null,
+  'call.queued': () => entry('queued', 'a 200, and no answer yet: nothing but keep-alives', 'waiting'),
+  'stream.keep-alive': null,
+  'stream.first-token': null, // the program tells it together with the time in the queue
   'call.settled': ({ outcome, status, cause, durationMs }) => {
     const end = status === undefined ? `${cause ?? outcome}` : `with status ${status}`;
     const isGood = outcome !== 'failed' && status !== undefined && status < 400;

@@ -159,7 +159,9 @@ describe('the clocks in docs/deepseek.md', () => {
 
   it.each(rows)('bounds %s by %s ms, %s ms and %s ms', async (mode = '', headers, firstToken, idle) => {
     const silent = () => new ReadableStream<Uint8Array>();
-    const begun = () => new ReadableStream({ start: (sink) => sink.enqueue(new TextEncoder().encode('{')) });
+    const first = mode.endsWith('streamed') ? 'data: {"choices":[{"delta":{"content":"po"}}]}\n\n' : '{';
+    const begun = () =>
+      new ReadableStream({ start: (sink) => sink.enqueue(new TextEncoder().encode(first)) });
     expect(await limitOf('hang')).toBe(meaningOf(headers));
     expect(await limitOf({ body: silent() })).toBe(meaningOf(firstToken));
     expect(await limitOf({ body: begun() })).toBe(meaningOf(idle));

@@ -6,6 +6,7 @@ import {
   type FetchLike,
   fallback,
   type Middleware,
+  observe,
   payloadSchema,
   retry,
   type StandardSchema,
@@ -22,10 +23,12 @@ import {
   listenersOf,
   rejectionOf,
   settlesBeforeTimer,
+  unhandledIn,
   url,
 } from './middleware/witness.ts';
 
 const schema: StandardSchema = { '~standard': { version: 1, vendor: 'own', validate: () => ({}) } };
+const nothing = () => undefined;
 const ask = { method: 'POST', body: '{"model":"m"}', headers: { authorization: 'Bearer sk-1' } };
 
 /** The five, in the recommended order. */
@@ -104,6 +107,8 @@ describe('A Response that nobody reads', () => {
   it.each<[string, Middleware, (response: Response) => unknown]>([
     ['not at all', streamTimeout(), () => undefined],
     ['not at all, through the five', five(), () => undefined],
+    // The observer used to hold the Response, so that its socket stayed open for ever.
+    ['not at all, observed through the five', compose(observe(nothing), five()), () => undefined],
     [
       'beyond its first chunk',
       streamTimeout(),
@@ -125,6 +130,38 @@ describe('A Response that nobody reads', () => {
     expect(served.opened).toBe(10);
     expect(await collectUntil(() => served.connections === 0)).toBe(true);
     expect(listenersOf(caller.signal)).toBe(0);
+  });
+});
+
+describe('A Response and its clone', () => {
+  // On Node 22 a collection used to cancel the body that a clone had taken from the Response that it was made of.
+  it.each<[string, Middleware]>([
+    ['a guard', streamTimeout()],
+    ['the five', five()],
+  ])('can both be read after collections, under %s', async (_what, middleware) => {
+    const { promise: collected, resolve: goOn } = Promise.withResolvers<void>();
+    const bytes = new TextEncoder();
+    const served = await serve(async () => {
+      const body = new ReadableStream({
+        start: (sink) => sink.enqueue(bytes.encode('one ')),
+        pull: async (sink) => {
+          await collected;
+          sink.enqueue(bytes.encode('two'));
+          sink.close();
+        },
+      });
+      return new Response(body);
+    });
+    open.push(served);
+    const responses = await (async () => {
+      const response = await middleware(fetch)(served.url, ask);
+      return [response.clone(), response.clone(), response];
+    })();
+    responses.push(responses[0]?.clone() as Response);
+    for (let round = 0; round < 5; round++) await collect();
+    goOn();
+    const texts = await Promise.all(responses.map((response) => response.text()));
+    expect(texts).toEqual(responses.map(() => 'one two'));
   });
 });
 
@@ -175,6 +212,22 @@ describe('Many calls on one signal', () => {
     const chain = five()(async () => new Response('no', { status: 400 }));
     for (let call = 0; call < 1000; call++) await use(await chain(url, { ...ask, signal }));
     expect(await collectUntil(() => listenersOf(signal) === 0)).toBe(true);
+  });
+
+  // The fallback used to throw the answer of a retry away without a word to the guard that followed the signal for it.
+  it.each<[string, number]>([
+    ['a retry that is used up', 1],
+    ['a retry that makes none', 0],
+  ])('leave no listener on it when a fallback discards a 503 of %s', async (_which, maxRetries) => {
+    const { signal } = new AbortController();
+    const clock = createFakeClock();
+    const fetch = createScriptedFetch(...Array(maxRetries + 1).fill(503), { body: 'pong' });
+    const retrying = retry({ clock, random: () => 0, maxRetries });
+    const chain = compose(fallback({ model: 'm2' }), retrying, streamTimeout({ clock }))(fetch);
+    const response = await chain(url, { ...ask, signal });
+    expect(await response.text()).toBe('pong');
+    expect(listenersOf(signal)).toBe(0);
+    expect(fetch.cancelled).toBe(maxRetries + 1);
   });
 });
 
@@ -234,4 +287,21 @@ describe('An abort through the five', () => {
       }
     },
   );
+
+  // The reply of a scripted fetch that came too late used to be an unhandled rejection.
+  it('from within the reply of a scripted fetch leaves no rejection unhandled', async () => {
+    const reason = { why: 'the tab was closed' };
+    for (const middleware of [five(createFakeClock()), (next: FetchLike) => next]) {
+      const caller = new AbortController();
+      const fetch = createScriptedFetch(() => {
+        caller.abort(reason);
+        return Promise.reject(new TypeError('fetch failed'));
+      });
+      const unhandled = await unhandledIn(async () => {
+        expect(await rejectionOf(middleware(fetch)(url, { ...ask, signal: caller.signal }))).toBe(reason);
+      });
+      expect(unhandled).toEqual([]);
+      expect(fetch.active).toBe(0);
+    }
+  });
 });

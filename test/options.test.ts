@@ -74,10 +74,14 @@ const subjects: Record<string, Subject> = {
       budgetMs: duration,
       maxTimeoutRetries: count,
       maxRetriesByStatus: {
-        must: 'an object of non-negative integers',
+        must: 'an object of non-negative integers by status',
         good: [{}, { 500: 0, 429: 9 }],
         wrongType: [secret, 5, true, null, nothing],
-        wrongValue: [{ 500: -1 }, { 500: 0.5 }, { 500: Number.NaN }, { 429: 1, 500: secret }],
+        wrongValue: [
+          ...[{ 500: -1 }, { 500: 0.5 }, { 500: Number.NaN }, { 429: 1, 500: secret }],
+          // A name that is no status used to be taken, and to count for nothing.
+          ...[{ '5xx': 3 }, { 99: 1 }, { 600: 1 }, { 5000: 1 }, { '': 1 }, { 500: 1, [secret]: 1 }],
+        ],
       },
       maxReplayBytes: count,
       retryBudget: {
@@ -130,6 +134,8 @@ const subjects: Record<string, Subject> = {
         wrongType: [5, true, null, nothing, {}, ['headers']],
         wrongValue: ['', 'first token', secret],
       },
+      maxHoldBytes: positiveCount,
+      detect: callback,
       limitsFor: callback,
       clock,
     },

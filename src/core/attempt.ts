@@ -19,7 +19,7 @@ export interface CallContext {
   startedAt?: number;
   /** When the call has to be over, in milliseconds; no wait is begun that would pass it. */
   deadlineAt?: number;
-  /** When the answer last made progress, in milliseconds. */
+  /** When the reader of the answer last asked for more, in milliseconds: what it had been given came before. */
   lastProgressAt?: number;
   /** The body as parsed JSON, valid for exactly this body; {@link payloadOf} reads it. */
   payload?: KnownPayload;
@@ -99,6 +99,7 @@ export class Attempt {
   follow(inner: Attempt): void {
     this.claimed = inner.claimed;
     this.tripped = inner.tripped;
+    this.release = inner.release;
     // Most calls are over by now, and a closure for nothing is what a chain costs.
     if (inner.committed) this.commit();
     else inner.onCommitted(() => this.commit());

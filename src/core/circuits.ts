@@ -113,14 +113,13 @@ export class Circuits {
         );
       else {
         attempt.arrive();
-        if (!attempt.committed) attempt.onCommitted(() => note('success'));
-        else if (!isClosed || before.failures > 0 || failureRatio !== undefined || this.get(key) !== before)
-          note('success'); // else it changes nothing
-        if (attempt.settlement?.outcome === 'complete') return response;
-        attempt.onSettled(({ outcome }) => {
-          if (outcome === 'failed') note('failure');
-          else if (!attempt.committed) note('ignored');
-        });
+        // A probe closes the circuit with its first content. Else an answer counts when it is over: those that begin and then break off are failures in a row.
+        if (!isClosed) attempt.onCommitted(() => note('success'));
+        if (attempt.settlement?.outcome !== 'complete')
+          attempt.onSettled(({ outcome }) => {
+            note(outcome === 'failed' ? 'failure' : attempt.committed ? 'success' : 'ignored');
+          });
+        else if (before !== CLOSED || failureRatio !== undefined || this.get(key) !== before) note('success'); // else it changes nothing
       }
       return response;
     } catch (error) {

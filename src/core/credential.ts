@@ -3,14 +3,17 @@
 import { AuthCheckError } from './errors.ts';
 import { CREDENTIAL_HEADERS, LINE_BREAK, malformed, NOT_ASCII } from './headers.ts';
 
+const PLACEHOLDER = 'it is a placeholder, so a variable was not loaded';
+
 /** What cannot be in a key, and what that says. White space around a key is no fault: fetch removes it. */
 const PROBLEMS: readonly (readonly [RegExp, string])[] = [
   [/[\r\n]/, LINE_BREAK],
   // Template syntax, names of variables, and the values that stand in documentation.
   [
-    /^(sk-)?(undefined|null|nan|none|true|false|change-?me|x{3,}|\.{3}|\*{3,}|(your|insert|enter|replace)[-_ ].*|\[object \w+\]|[A-Z][A-Z0-9_]*_(KEY|TOKEN|SECRET)|process\.env.*|.*\.json)$|[${}<>%]/i,
-    'it is a placeholder, so a variable was not loaded',
+    /^(sk-)?(undefined|null|nan|change-?me|x{3,}|\.{3}|\*{3,}|(your|insert|enter|replace)[-_ ].*|\[object \w+\]|process\.env.*|.*\.json|%.*%)$|[${}<>]/i,
+    PLACEHOLDER,
   ],
+  [/^[A-Z][A-Z0-9_]*_(KEY|TOKEN|SECRET)$/, PLACEHOLDER],
   [/\s/, 'it holds white space'],
   [/["'`]/, 'it holds quotes'],
   [/[^\x21-\x7e]/, NOT_ASCII],

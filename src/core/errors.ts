@@ -78,8 +78,33 @@ export class CircuitOpenError extends BreakwaterError<'CIRCUIT_OPEN'> {
 export interface StreamProgress {
   /** Bytes of the body that had arrived. */
   readonly receivedBytes: number;
+  /** Signs of life without content: comments in an event stream, blank lines elsewhere. */
+  readonly keepAlives: number;
   /** Whether the caller had been given some of the answer; if not, another attempt does no harm. */
   readonly committed: boolean;
+  /** Why the answer says that it ended; undefined where it does not. */
+  readonly finishReason?: string | undefined;
+}
+
+/** The text of an answer that had arrived before it broke off. */
+export interface PartialAnswer {
+  readonly content: string;
+  readonly reasoningContent: string;
+}
+
+/** What the two errors of a stream have in common. */
+abstract class StreamError<Code extends string> extends BreakwaterError<Code> implements StreamProgress {
+  declare readonly receivedBytes: number;
+  declare readonly keepAlives: number;
+  declare readonly committed: boolean;
+  declare readonly finishReason: string | undefined;
+  /** What had arrived, where a client has read it. Not enumerable, so that no log shows it unasked. */
+  declare readonly partial: PartialAnswer | undefined;
+
+  /** Puts the text so far on the error. */
+  withPartial(partial: PartialAnswer): this {
+    return Object.defineProperty(this, 'partial', { value: partial, configurable: true });
+  }
 }
 
 const clocks = {
@@ -90,15 +115,12 @@ const clocks = {
 };
 
 /** One of the four clocks of `streamTimeout` ran out. */
-export class StreamTimeoutError extends BreakwaterError<keyof typeof clocks> implements StreamProgress {
+export class StreamTimeoutError extends StreamError<keyof typeof clocks> {
   /** The limit that was passed, in milliseconds. */
   declare readonly limitMs: number;
-  declare readonly receivedBytes: number;
-  declare readonly committed: boolean;
 
   constructor(code: keyof typeof clocks, limitMs: number, progress: StreamProgress) {
-    const message = `${clocks[code]} ${limitMs} ms: ${progress.receivedBytes} bytes had arrived`;
-    super(code, message, { limitMs, ...progress });
+    super(code, `${clocks[code]} ${limitMs} ms: ${arrived(progress)}`, { limitMs, ...progress });
   }
 
   override get name(): 'StreamTimeoutError' {
@@ -107,25 +129,29 @@ export class StreamTimeoutError extends BreakwaterError<keyof typeof clocks> imp
 }
 
 const breakages = {
+  STREAM_EMPTY: 'Answer is empty',
   STREAM_RESET: 'Connection was lost in the answer',
   STREAM_TRUNCATED: 'Answer ended before it was finished',
   STREAM_FAILED: 'Service reported an error in the answer',
   STREAM_MALFORMED: 'Answer holds what is no part of an answer',
+  STREAM_OVERFLOW: 'Answer holds an event that is too large',
 };
 
-/** The answer broke off. */
-export class StreamBrokenError extends BreakwaterError<keyof typeof breakages> implements StreamProgress {
-  declare readonly receivedBytes: number;
-  declare readonly committed: boolean;
-
+/** The answer broke off, or was none. */
+export class StreamBrokenError extends StreamError<keyof typeof breakages> {
   constructor(code: keyof typeof breakages, progress: StreamProgress, cause?: unknown) {
-    const message = `${breakages[code]}: ${progress.receivedBytes} bytes had arrived`;
+    const message = `${breakages[code]}: ${arrived(progress)}`;
     super(code, message, progress, cause === undefined ? cause : scrub(cause));
   }
 
   override get name(): 'StreamBrokenError' {
     return 'StreamBrokenError';
   }
+}
+
+function arrived({ receivedBytes, keepAlives, finishReason }: StreamProgress): string {
+  const signs = keepAlives > 0 ? ` and ${keepAlives} keep-alives` : '';
+  return `${receivedBytes} bytes${signs} had arrived${finishReason ? `, ending with ${finishReason}` : ''}`;
 }
 
 /** Every error that the middlewares throw of their own: `switch (error.code)` over it is exhaustive. */

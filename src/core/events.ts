@@ -40,7 +40,16 @@ export type ChainEvent =
   | { readonly type: 'breaker.opened'; readonly key: string; readonly retryAfterMs: number }
   | { readonly type: 'breaker.probed'; readonly key: string }
   | { readonly type: 'breaker.closed'; readonly key: string }
+  | { readonly type: 'call.queued' }
+  | { readonly type: 'stream.keep-alive'; readonly keepAlives: number; readonly afterMs: number }
   | { readonly type: 'stream.first-token'; readonly afterMs: number }
+  | { readonly type: 'stream.unheld'; readonly heldBytes: number }
+  | {
+      readonly type: 'stream.resumed';
+      readonly attempt: number;
+      readonly receivedChars: number;
+      readonly cause: Cause;
+    }
   | { readonly type: 'fallback.advanced'; readonly route: string; readonly cause: Cause }
   | { readonly type: 'payload.skipped' }
   | { readonly type: 'payload.advice'; readonly issues: readonly PayloadIssue[] }

@@ -14,18 +14,21 @@ export type FailureKind = 'timeout' | 'deadline' | 'network';
 export function failureKind(error: unknown, call: Call): FailureKind | undefined {
   if (call.signal?.aborted) return undefined;
   const { name, code } = Object(error) as { name: unknown; code: unknown };
-  // By the beginning of the code, because the connection errors of a preset are network failures too.
-  if (isBreakwaterError(error) && !/^(STREAM|CONN)/.test(String(code)))
+  // An answer that is too large will be so again. By the beginning of the code, because the connection errors of a preset are network failures too.
+  if (isBreakwaterError(error) && !/^(STREAM_(?!OVER)|CONN)/.test(String(code)))
     return code === 'TIMEOUT_TOTAL' ? 'deadline' : /^TIMEOUT/.test(String(code)) ? 'timeout' : undefined;
   if (name === 'TimeoutError') return 'timeout';
   return name === 'AbortError' || (error instanceof TypeError && isInvalid(call)) ? undefined : 'network';
 }
 
 /** fetch throws the same TypeError for a lost connection and for a request that cannot be built: only the latter can be tried out. */
-function isInvalid({ url, method, headers, body }: Call): boolean {
+function isInvalid(call: Call): boolean {
+  const { url, body, signal } = call;
+  // Not whether the body was used up: by now fetch itself has done that.
+  if (typeof body === 'object' && body !== null && 'getReader' in body && !('duplex' in call)) return true;
   try {
-    const request = new Request(url, { method, headers, body: body == null ? null : '' });
-    return !/^(https?|data|blob):/.test(request.url);
+    const tried = new Request(url, { ...call, signal: null, body: body == null ? null : '' });
+    return !/^(https?|data|blob):/.test(tried.url) || !(signal == null || 'aborted' in signal);
   } catch {
     return true;
   }

@@ -21,6 +21,8 @@ export class GuardedResponse extends Response {
   /** Undefined in a clone, and once there is one: what the guard hands out then goes to both. */
   #guard: Guard | undefined;
   #isRead = false;
+  /** What a clone came from: some runtimes cancel the body of a Response that is collected, also when another has it. */
+  #kept: unknown;
 
   constructor(body: ReadableStream | null, original: Response, guard?: Guard) {
     // Not the reason phrase: a server may send one that fetch takes and Response refuses.
@@ -50,9 +52,12 @@ export class GuardedResponse extends Response {
   }
 
   override clone(): Response {
-    const { body } = super.clone();
+    const copy = super.clone();
     this.#guard = undefined;
-    return new GuardedResponse(body, this.#original);
+    const clone = new GuardedResponse(copy.body, this.#original);
+    clone.#kept = [this.#kept, copy];
+    this.#kept = clone.#kept;
+    return clone;
   }
 
   /** Read past the stream that other readers get, because that stream is half the cost of a short answer. */

@@ -2,7 +2,7 @@
 
 import { AuthCheckError } from './errors.ts';
 
-/** The headers that say who is asking: none of them may go to an origin that they were not meant for. */
+/** The headers that say who is asking, in which a new key replaces the old. */
 export const CREDENTIAL_HEADERS: readonly string[] = [
   'authorization',
   'x-api-key',
@@ -10,6 +10,16 @@ export const CREDENTIAL_HEADERS: readonly string[] = [
   'proxy-authorization',
   'cookie',
 ];
+
+/** Whatever else may hold a secret: each service has a name of its own for it. */
+const SECRET = /auth|key|token|secret|cookie|session|organization/i;
+
+/** The headers that may go to another origin, once a key of its own has replaced the credentials. */
+export function withoutOtherSecrets(headers: Headers): Headers {
+  return new Headers(
+    [...headers].filter(([name]) => CREDENTIAL_HEADERS.includes(name) || !SECRET.test(name)),
+  );
+}
 
 export const LINE_BREAK = 'it holds a line break';
 export const NOT_ASCII = 'it holds characters that are not printable ASCII';
@@ -32,8 +42,7 @@ export function copyHeaders(given: HeadersInit | undefined): Headers {
 function refusedCredential(entries: readonly (readonly unknown[])[]): AuthCheckError | undefined {
   for (const [name, value] of entries) {
     const text = String(value).trim();
-    if (!CREDENTIAL_HEADERS.includes(String(name).toLowerCase()) || /^[^\0\r\n\u0100-\uffff]*$/.test(text))
-      continue;
+    if (!SECRET.test(String(name)) || /^[^\0\r\n\u0100-\uffff]*$/.test(text)) continue;
     return malformed(String(name), /[\r\n]/.test(text) ? LINE_BREAK : NOT_ASCII);
   }
   return undefined;

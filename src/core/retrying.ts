@@ -6,7 +6,7 @@ import { isReplayable } from './body.ts';
 import type { Call } from './call.ts';
 import type { Clock, Random } from './clock.ts';
 import { CircuitOpenError } from './errors.ts';
-import type { ChainEvent } from './events.ts';
+import type { Cause, ChainEvent } from './events.ts';
 import { causeOf, failureKind, retriesForStatus } from './failure.ts';
 import { readRetryAfter } from './retry-after.ts';
 import type { RetryBudget } from './retry-budget.ts';
@@ -50,6 +50,9 @@ interface Failed extends Omit<RetryFailure, 'attempt'> {
 
 type Refusal = ChainEvent & { type: 'retry.refused' };
 
+/** An answer that is empty again and again is what the service has to say. */
+const MAX_EMPTY_RETRIES = 2;
+
 /** Above this many retries a minute over all calls, the service is under pressure from us. */
 const PRESSURE_PER_MINUTE = 50;
 
@@ -75,7 +78,8 @@ export class Retrying {
   #timeouts = 0;
   #spentMs = 0;
   #lastStatus: number | undefined;
-  #retriesByStatus: Record<number, number> | undefined;
+  /** How many retries a status, or an error code, has had. */
+  #retriesByCause: Record<Cause, number> | undefined;
 
   constructor(settings: RetrySettings, call: Call) {
     this.#settings = settings;
@@ -116,7 +120,8 @@ export class Retrying {
       const plan = this.#plan(failed);
       if (!plan) return false;
       cost = plan.cost;
-      if (response) attempt.discard(response, onDiscard && ((unread) => onDiscard(unread, this.#call)));
+      if (response)
+        attempt.discard(response, onDiscard && ((unread) => quietly(onDiscard(unread, this.#call))));
       await sleep(plan.delayMs, clock, this.#call.signal);
       return true;
     } catch (thrown) {
@@ -146,7 +151,7 @@ export class Retrying {
     this.#retries++;
     this.#spentMs += delayMs;
     if (isTimeout) this.#timeouts++;
-    if (response) this.#note(response);
+    this.#note(about.cause, response);
     return { delayMs, cost };
   }
 
@@ -157,10 +162,15 @@ export class Retrying {
     const verdict = response?.headers.get('x-should-retry');
     const decided =
       shouldRetry?.(failure) ?? (/^(true|false)$/.test(verdict ?? '') ? verdict === 'true' : undefined);
-    if (decided !== undefined || !response) return decided ?? true;
-    const { status } = response;
-    const limit = maxRetriesByStatus[status] ?? retriesForStatus(status, maxRetries);
-    return (this.#retriesByStatus?.[status] ?? 0) < limit;
+    if (decided !== undefined) return decided;
+    const cause = causeOf(response ?? failure.error);
+    const limit = response
+      ? (maxRetriesByStatus[response.status] ?? retriesForStatus(response.status, maxRetries))
+      : cause === 'STREAM_EMPTY'
+        ? MAX_EMPTY_RETRIES
+        : Number.POSITIVE_INFINITY; // bounded by maxRetries, which is told
+    // A limit that is no narrower than maxRetries is left to that, whose end is told.
+    return limit >= maxRetries || (this.#retriesByCause?.[cause] ?? 0) < limit;
   }
 
   #delay(response: Response | undefined): { delayMs: number; toldMs: number | undefined } {
@@ -184,10 +194,10 @@ export class Retrying {
     return retryBudget && !retryBudget.take(cost) ? 'retry-budget' : undefined;
   }
 
-  #note({ status }: Response): void {
-    this.#lastStatus = status;
-    this.#retriesByStatus ??= {};
-    this.#retriesByStatus[status] = (this.#retriesByStatus[status] ?? 0) + 1;
+  #note(cause: Cause, response: Response | undefined): void {
+    this.#lastStatus = response?.status ?? this.#lastStatus;
+    this.#retriesByCause ??= {};
+    this.#retriesByCause[cause] = (this.#retriesByCause[cause] ?? 0) + 1;
   }
 
   #final(error: unknown): unknown {
@@ -198,4 +208,9 @@ export class Retrying {
       ? new CircuitOpenError(key, retryAfterMs, this.#lastStatus)
       : error;
   }
+}
+
+/** What a callback promises is its own affair. */
+function quietly(returned: unknown): void {
+  if (returned instanceof Promise) returned.catch(() => {});
 }

@@ -4,43 +4,21 @@
  * be collected, and then takes its connection with it.
  */
 
-import { Alarm } from './alarm.ts';
 import type { Call } from './call.ts';
 import type { Clock } from './clock.ts';
 import { isBreakwaterError, StreamBrokenError, type StreamProgress, StreamTimeoutError } from './errors.ts';
 import type { Settlement } from './events.ts';
 import { GuardedResponse, isByteStream, isGuardable, stopWatching, watchOver } from './guarded-response.ts';
-
-/** The four clocks, in milliseconds. */
-export interface StreamLimits {
-  readonly headersMs: number;
-  readonly firstTokenMs: number;
-  readonly idleMs: number;
-  readonly totalMs: number;
-}
+import { isEventStream, type ProgressDetector } from './progress.ts';
+import { close, drain, type Sink, textOf } from './sink.ts';
+import { StreamClocks, type StreamLimits } from './stream-clocks.ts';
 
 /** What a guard goes by. */
 export interface GuardSettings extends StreamLimits {
   readonly hold: 'first-token' | 'headers';
+  readonly maxHoldBytes: number;
+  readonly detect: (response: Response, call: Call) => ProgressDetector;
   readonly clock: Clock;
-}
-
-type Clocks = keyof typeof LIMITS;
-
-const LIMITS = {
-  TIMEOUT_HEADERS: 'headersMs',
-  TIMEOUT_FIRST_TOKEN: 'firstTokenMs',
-  TIMEOUT_IDLE: 'idleMs',
-} as const;
-
-const NEVER = Number.POSITIVE_INFINITY;
-
-/** What takes the bytes: the controller of the caller's stream, of either kind, or a reader of the whole text. */
-interface Sink {
-  enqueue(chunk: Uint8Array): void;
-  close(): void;
-  error(reason: unknown): void;
-  readonly byobRequest?: { respond(bytes: number): void } | null;
 }
 
 /**
@@ -55,23 +33,21 @@ export class StreamGuard {
   type: 'bytes' | undefined;
   readonly #call: Call;
   readonly #settings: GuardSettings;
+  readonly #clocks: StreamClocks;
   readonly #upstream: AbortController = new AbortController();
-  readonly #startedAt: number;
-  readonly #totalAt: number;
-  readonly #alarm: Alarm;
-  #running: Clocks = 'TIMEOUT_HEADERS';
-  #waitingSince = 0;
   #receivedBytes = 0;
+  #keepAlives = 0;
   #isEventStream = false;
   #over = false;
   /** Not the attempt's: a middleware may make a second try with the same call. */
   #committed = false;
+  #detector: ProgressDetector | undefined;
   /** What the caller awaits; undefined once it has the Response, which must not be held from here. */
   #caller: { resolve(response: Response): void; reject(reason: unknown): void } | undefined;
   /** The Response that came; once the caller has the guarded one, undefined. */
   #held: Response | undefined;
-  /** The first chunk, between its arrival and the first read. */
-  #first: Uint8Array | undefined;
+  /** What has been read of it and not been handed out; once the caller has the guarded one, the last first: taking the first of many is slow. */
+  readonly #chunks: Uint8Array[] = [];
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   /** Whoever waits for data. */
   #pending: Sink | undefined;
@@ -81,14 +57,11 @@ export class StreamGuard {
   #error: unknown;
 
   constructor(call: Call, settings: GuardSettings) {
-    const { context } = call;
     this.#call = call;
     this.#settings = settings;
-    this.#startedAt = settings.clock.now();
-    context.startedAt ??= this.#startedAt;
-    if (settings.totalMs < NEVER) context.deadlineAt ??= context.startedAt + settings.totalMs;
-    this.#totalAt = context.deadlineAt ?? NEVER;
-    this.#alarm = new Alarm(settings.clock, () => this.#runOut());
+    this.#clocks = new StreamClocks(settings, settings.clock, call.context, (code, limitMs) =>
+      this.#fail(new StreamTimeoutError(code, limitMs, this.#progress())),
+    );
   }
 
   /** Settles as the attempt does, or at once when a clock runs out or the caller aborts, whatever becomes of the attempt then. */
@@ -96,19 +69,15 @@ export class StreamGuard {
     const { signal } = this.#call;
     if (signal?.aborted) return Promise.reject(signal.reason);
     signal?.addEventListener('abort', this);
-    const { headersMs, firstTokenMs } = this.#settings;
-    this.#wait(headersMs <= firstTokenMs ? 'TIMEOUT_HEADERS' : 'TIMEOUT_FIRST_TOKEN', this.#startedAt);
+    this.#clocks.start();
     return new Promise((resolve, reject) => {
       this.#caller = { resolve, reject };
-      try {
-        next(this.#call.with({ signal: this.#upstream.signal })).then(
-          (response) => this.#arrived(response),
-          (error) => this.#fail(error),
-        );
-      } catch (error) {
-        this.#fail(error);
-      }
+      this.#send(next).catch((error) => this.#fail(error));
     });
+  }
+
+  async #send(next: (call: Call) => Promise<Response>): Promise<void> {
+    this.#arrived(await next(this.#call.with({ signal: this.#upstream.signal })));
   }
 
   /** The caller aborts. */
@@ -118,20 +87,20 @@ export class StreamGuard {
 
   /** The stream is made. */
   start(sink: Sink): void {
-    const canFail = this.#call.signal || this.#totalAt < NEVER;
+    const canFail = this.#call.signal || this.#clocks.totalAt < Number.POSITIVE_INFINITY;
     if (canFail && typeof WeakRef !== 'undefined') this.#stream = new WeakRef(sink);
   }
 
   /** The caller wants data. */
   pull(sink: Sink): void {
-    const first = this.#first;
-    this.#first = undefined;
-    if (first) sink.enqueue(first);
+    const chunk = this.#chunks.pop();
+    if (chunk) sink.enqueue(chunk);
     else if (this.#error !== undefined) sink.error(this.#error);
     else if (this.#over) close(sink);
     else if (!this.#pending) {
       this.#pending = sink; // of two reads side by side the second gets its turn after the first
-      this.#ask();
+      this.#clocks.awaitData(this.#hasBegun);
+      this.#read();
     }
   }
 
@@ -153,20 +122,7 @@ export class StreamGuard {
   }
 
   text(reader: ReadableStreamDefaultReader): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const decoder = new TextDecoder();
-      let text = '';
-      const sink: Sink & { reader: unknown } = {
-        reader,
-        enqueue: (chunk: Uint8Array) => {
-          text += decoder.decode(chunk, { stream: true });
-          this.pull(sink);
-        },
-        close: () => resolve(text + decoder.decode()),
-        error: reject,
-      };
-      this.pull(sink);
-    });
+    return textOf(this, reader);
   }
 
   #arrived(response: Response): void {
@@ -176,28 +132,30 @@ export class StreamGuard {
     attempt.claim();
     const body = response.body as ReadableStream<Uint8Array>;
     this.type = isByteStream(body) ? 'bytes' : undefined;
-    this.#isEventStream = /^text\/event-stream/i.test(response.headers.get('content-type') ?? '');
+    this.#isEventStream = isEventStream(response.headers);
     this.#reader = body.getReader();
+    this.#detector = this.#settings.detect(response, this.#call);
+    if (this.#settings.hold === 'headers') return this.#handOver(response);
     this.#held = response;
-    if (this.#settings.hold === 'headers') this.#handOver(response);
-    else this.#ask();
+    this.#clocks.awaitContent();
+    this.#read();
   }
 
   /** Nothing of this body is watched, so only the caller's abort is passed on, until somebody throws the Response away. */
   #letGo(response: Response): void {
     if (response.body) {
-      this.#alarm.stop();
+      this.#clocks.stop();
       this.#call.attempt.release = () => this.#close();
       void watchOver(response.body, this);
     } else this.#close();
     this.#give(response);
   }
 
-  /** Gives the caller the Response. Nobody waits now: only the time of the whole call goes on. */
+  /** Gives the caller the Response, with what has been read of it before it. */
   #handOver(response: Response): void {
     this.#held = undefined;
-    this.#alarm.stop();
-    if (!this.#over) this.#alarm.set(this.#totalAt);
+    this.#chunks.reverse();
+    if (!this.#over) this.#clocks.rest(this.#committed);
     const stream = new ReadableStream(this as UnderlyingByteSource, { highWaterMark: 0 });
     void watchOver(stream, this);
     this.#give(new GuardedResponse(stream, response, this));
@@ -208,40 +166,91 @@ export class StreamGuard {
     this.#caller = undefined;
   }
 
-  #ask(): void {
-    const now = this.#settings.clock.now();
-    this.#waitingSince = now;
-    if (this.#committed) {
-      this.#call.context.lastProgressAt = now;
-      this.#wait('TIMEOUT_IDLE', now);
-    } else this.#wait('TIMEOUT_FIRST_TOKEN', this.#held ? this.#startedAt : now);
-    this.#read();
-  }
-
   #read(): void {
     this.#reader?.read().then(this.#took, this.#lost);
   }
 
-  readonly #took = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void => {
+  readonly #took = (result: ReadableStreamReadResult<Uint8Array>): void => {
     if (this.#over) return;
-    if (value?.byteLength === 0) return this.#read(); // no progress, so the clock runs on
-    this.#alarm.set(this.#totalAt);
-    if (value) this.#receivedBytes += value.byteLength;
-    if (!this.#committed) this.#commit();
-    if (done) this.#end({ outcome: 'complete' });
-    if (this.#held) {
-      this.#first = value;
-      return this.#handOver(this.#held);
+    try {
+      this.#take(result);
+    } catch (error) {
+      this.#fail(error); // of a detector or a listener of the user's
     }
-    const sink = this.#pending;
-    this.#pending = undefined;
-    if (value) sink?.enqueue(value);
-    else if (sink) close(sink);
   };
 
+  #take({ done, value }: ReadableStreamReadResult<Uint8Array>): void {
+    if (done) return this.#judge(undefined);
+    if (value.byteLength === 0) return this.#read(); // no progress, so the clock runs on
+    this.#receivedBytes += value.byteLength;
+    const detector = this.#detector as ProgressDetector;
+    const isProgress = detector.push(value);
+    this.#clocks.note(isProgress && this.#hasBegun); // what comes before content puts no clock off
+    if (detector.keepAlives !== this.#keepAlives) this.#keptAlive(detector.keepAlives);
+    const isOver = detector.isDone || detector.fault !== undefined;
+    if (this.#held) return this.#hold(value, this.#held, isOver);
+    this.#clocks.pause();
+    if (detector.isCommitted && !this.#committed) this.#commit();
+    if (isOver) this.#judge(value);
+    else this.#deliver(value);
+  }
+
+  /** Whether some of the answer has come: from then on its silences are measured. */
+  get #hasBegun(): boolean {
+    const { isCommitted, hasContent } = this.#detector as ProgressDetector;
+    return this.#committed || isCommitted || hasContent === true;
+  }
+
+  /** Nobody has seen anything of this answer yet, and nobody will unless it begins. */
+  #hold(chunk: Uint8Array, response: Response, isOver: boolean): void {
+    const detector = this.#detector as ProgressDetector;
+    this.#chunks.push(chunk);
+    // Before it is judged: how the network cuts an answer must not decide whether it is repeated.
+    if (detector.isCommitted) this.#commit();
+    if (isOver) return this.#judge(undefined);
+    if (!this.#committed) {
+      if (this.#receivedBytes <= this.#settings.maxHoldBytes) {
+        this.#clocks.awaitMore(this.#hasBegun);
+        return this.#read();
+      }
+      this.#call.context.emit?.({ type: 'stream.unheld', heldBytes: this.#receivedBytes });
+      detector.release?.();
+      this.#commit(); // whatever it is, the caller has it now
+    }
+    this.#handOver(response);
+  }
+
+  #keptAlive(keepAlives: number): void {
+    const { emit } = this.#call.context;
+    if (this.#keepAlives === 0 && !this.#committed) emit?.({ type: 'call.queued' });
+    this.#keepAlives = keepAlives;
+    emit?.({ type: 'stream.keep-alive', keepAlives, afterMs: this.#clocks.elapsedMs });
+  }
+
+  #deliver(chunk: Uint8Array | undefined): void {
+    const sink = this.#pending;
+    this.#pending = undefined;
+    if (chunk) sink?.enqueue(chunk);
+    else if (sink) close(sink);
+  }
+
+  /** The body has ended, or the answer says that it is over: was it one? The last chunk is still the caller's. */
+  #judge(last: Uint8Array | undefined): void {
+    const { fault = this.#detector?.end(), isDone } = this.#detector as ProgressDetector;
+    const error = fault && new StreamBrokenError(fault, this.#progress());
+    if (error && !last && !(this.#held && this.#committed)) return this.#fail(error);
+    if (!error && !this.#committed) this.#commit();
+    this.#close();
+    if (error) this.#stop(error);
+    else if (isDone && this.#reader) void drain(this.#reader, this.#settings.clock);
+    if (this.#held) this.#handOver(this.#held);
+    else this.#deliver(last);
+    this.#call.attempt.settle(error ? { outcome: 'failed', error } : { outcome: 'complete' });
+  }
+
   readonly #lost = (error: unknown): void => {
-    const silentMs = this.#settings.clock.now() - this.#waitingSince;
-    const code = this.#committed ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
+    const { silentMs } = this.#clocks;
+    const code = this.#hasBegun ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
     if (isBreakwaterError(error)) this.#fail(error);
     else if (silentMs < SILENCE_MS || this.#isEventStream)
       this.#fail(new StreamBrokenError('STREAM_RESET', this.#progress(), error));
@@ -251,21 +260,33 @@ export class StreamGuard {
   #commit(): void {
     const { attempt, context } = this.#call;
     this.#committed = true;
-    context.emit?.({ type: 'stream.first-token', afterMs: this.#settings.clock.now() - this.#startedAt });
+    context.emit?.({ type: 'stream.first-token', afterMs: this.#clocks.elapsedMs });
     attempt.commit();
   }
 
   #progress(): StreamProgress {
-    return { receivedBytes: this.#receivedBytes, committed: this.#committed };
+    return {
+      receivedBytes: this.#receivedBytes,
+      keepAlives: this.#keepAlives,
+      committed: this.#committed,
+      finishReason: this.#detector?.finishReason,
+    };
   }
 
   /** The answer cannot go on: whoever waits for it is told at once, and what is below is aborted. */
   #fail(error: unknown, settlement: Settlement = { outcome: 'failed', error }): void {
     if (this.#over) return;
-    this.#end(settlement);
-    this.#error = error;
+    this.#close();
+    this.#stop(error);
+    this.#chunks.length = 0;
     this.#caller?.reject(error);
     (this.#pending ?? this.#stream?.deref())?.error(error);
+    this.#call.attempt.settle(settlement); // last, because a listener may throw
+  }
+
+  /** Takes no more, for this reason: who reads on is told it after what is held. */
+  #stop(error: unknown): void {
+    this.#error = error;
     this.#upstream.abort(error);
     this.#reader?.cancel(error).catch(() => {}); // for a fetch that is deaf to aborts
   }
@@ -278,29 +299,8 @@ export class StreamGuard {
 
   #close(): void {
     this.#over = true;
-    this.#alarm.stop();
+    this.#clocks.stop();
     this.#call.signal?.removeEventListener('abort', this);
     stopWatching(this);
   }
-
-  #wait(clock: Clocks, since: number): void {
-    this.#running = clock;
-    this.#alarm.set(Math.min(since + this.#settings[LIMITS[clock]], this.#totalAt));
-  }
-
-  #runOut(): void {
-    const { clock, [LIMITS[this.#running]]: limitMs } = this.#settings;
-    const { startedAt = 0 } = this.#call.context;
-    const progress = this.#progress();
-    this.#fail(
-      clock.now() >= this.#totalAt
-        ? new StreamTimeoutError('TIMEOUT_TOTAL', this.#totalAt - startedAt, progress)
-        : new StreamTimeoutError(this.#running, limitMs, progress),
-    );
-  }
-}
-
-function close(sink: Sink): void {
-  sink.close();
-  sink.byobRequest?.respond(0); // a byte stream waits for this answer to a reader's own buffer
 }

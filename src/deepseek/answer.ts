@@ -1,10 +1,10 @@
-/** @module From what the service sends to what the caller wants: one shape for whole answers and for pieces. */
+/** @module From what the service sends in one piece to what the caller wants. */
 
 import * as v from 'valibot';
 import { type PayloadIssue, StreamBrokenError } from '../core/errors.ts';
 import { AnswerError } from './errors.ts';
 import { chatAnswerSchema } from './schemas.ts';
-import type { ChatAnswer, ChatAnswerChunk, ChatChunk, ChatCompletion } from './types.ts';
+import type { ChatAnswer, ChatCompletion } from './types.ts';
 
 /**
  * Reads a whole answer.
@@ -20,7 +20,9 @@ export function readAnswer(text: string): ChatCompletion {
     reasoningContent: message.reasoning_content ?? '',
     toolCalls: message.tool_calls ?? [],
     finishReason: finish_reason ?? undefined,
-    ...about(raw),
+    usage: raw.usage ?? undefined,
+    model: raw.model,
+    id: raw.id,
     raw,
   };
 }
@@ -41,7 +43,11 @@ function parseAnswer(text: string): ChatAnswer {
   const result = v.safeParse(chatAnswerSchema, value);
   if (result.success) return value as ChatAnswer; // as it came: valibot's output is a copy in another order
   if ((value as { error?: unknown } | null)?.error)
-    throw new StreamBrokenError('STREAM_FAILED', { receivedBytes: text.length, committed: false });
+    throw new StreamBrokenError('STREAM_FAILED', {
+      receivedBytes: text.length,
+      keepAlives: 0,
+      committed: false,
+    });
   const issues = result.issues.map((issue): PayloadIssue => {
     const path = v.getDotPath(issue)?.replaceAll(/\.(\d+)/g, '[$1]') ?? '';
     return { path, message: `expected ${issue.expected}` }; // valibot's own words repeat the value
@@ -50,27 +56,6 @@ function parseAnswer(text: string): ChatAnswer {
     'ANSWER_INVALID',
     `Answer is not a chat completion: ${issues[0]?.path || 'the body'} is wrong`,
     text,
-    issues,
+    { issues },
   );
-}
-
-/** One piece of an answer. A piece without a choice, as some carry the usage, brings nothing else. */
-export function readChunk(raw: ChatAnswerChunk): ChatChunk {
-  const { delta, finish_reason } = raw.choices?.[0] ?? {};
-  return {
-    content: delta?.content ?? '',
-    reasoningContent: delta?.reasoning_content ?? '',
-    toolCalls: delta?.tool_calls ?? [],
-    finishReason: finish_reason ?? undefined,
-    ...about(raw),
-    raw,
-  };
-}
-
-function about({
-  usage,
-  model,
-  id,
-}: ChatAnswer | ChatAnswerChunk): Pick<ChatChunk, 'usage' | 'model' | 'id'> {
-  return { usage: usage ?? undefined, model, id };
 }

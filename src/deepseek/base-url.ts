@@ -1,6 +1,6 @@
 /** @module The address of the service as people write it: with a slash at the end, with the endpoint already on it. */
 
-import { parseUrl } from '../core/call.ts';
+import { type Call, parseUrl } from '../core/call.ts';
 
 /** The service's own address. */
 export const DEEPSEEK_BASE_URL = 'https://api.deepseek.com';
@@ -23,4 +23,9 @@ export function normalBaseURL(
   }
   const path = url.pathname.replace(/\/+$/, '').replace(/\/chat\/completions$/, '');
   return { origin: url.origin, href: url.origin + path };
+}
+
+/** Whether a call asks for a chat completion. */
+export function isChat({ url }: Call): boolean {
+  return /\/chat\/completions\/?(\?|#|$)/.test(url);
 }

@@ -2,16 +2,15 @@
 
 import { isBreakwaterError } from '../core/errors.ts';
 import { retriesForStatus } from '../core/failure.ts';
+import { FAILED_FINISHES } from './facts/finish-reasons.ts';
 
 /** Succeeded; may succeed if repeated; will fail again unchanged; was given up by the caller. */
 export type Verdict = 'success' | 'transient' | 'persistent' | 'aborted';
 
 /** The errors of ours that time does not heal. Empty and broken answers are none of them: under load the service sends those. */
-const persistentCodes = /^(AUTH|PAYLOAD|SPEND|ANSWER_CUT|ANSWER_INVALID)/;
+const persistentCodes = /^(AUTH|PAYLOAD|SPEND|STREAM_OVERFLOW|ANSWER_CUT|ANSWER_INVALID)/;
 /** What runtimes and other libraries call a failure of the connection or of a clock; workerd and the OpenAI SDK call theirs plainly "Error". */
 const connectionNames = /^(Error|TypeError|FetchError|APIConnection\w*|\w*(Network|Timeout)Error)$/;
-/** The ends of an answer that are failures of the service. Source: the API's page on finish reasons, 2026-09. */
-const failedFinish = /^(insufficient_system_resource|aborted)$/;
 
 /**
  * Tells a transient failure from a persistent one.
@@ -36,14 +35,18 @@ export function classify(outcome: unknown): Verdict {
   if (/maximum context length/i.test(String(message))) return 'persistent';
   if (typeof status === 'number') return classifyStatus(status);
   if (isBreakwaterError(cause)) return classify(cause); // the OpenAI SDK calls whatever its fetch throws a lost connection
+  // A body that is no JSON is a gateway's; a text that is none, of an answer that has ended, is the model's, and asking it the same is no cure.
+  if (failure.code === 'ANSWER_UNPARSABLE' && finishReason !== undefined) return 'persistent';
   if (isBreakwaterError(outcome)) return persistentCodes.test(outcome.code) ? 'persistent' : 'transient';
-  if (typeof finishReason === 'string') return failedFinish.test(finishReason) ? 'transient' : 'success';
+  if (typeof finishReason === 'string')
+    return FAILED_FINISHES.includes(finishReason) ? 'transient' : 'success';
   if (name === 'AbortError' || failure.constructor?.name === 'APIUserAbortError') return 'aborted';
   return connectionNames.test(String(name)) ? 'transient' : 'persistent';
 }
 
 /** What an outcome may have: the OpenAI SDK puts the status into its error, ky the Response; an answer as it came has choices. */
 interface Outcome {
+  readonly code: unknown;
   readonly name: unknown;
   readonly message: unknown;
   readonly cause: unknown;

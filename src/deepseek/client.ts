@@ -4,15 +4,29 @@
  */
 
 import ky, { isNetworkError, type KyInstance, type Options } from 'ky';
+import type { CallContext } from '../core/attempt.ts';
 import { systemClock } from '../core/clock.ts';
-import { aFunction, check, readOptions } from '../core/options.ts';
-import type { FetchLike } from '../core/types.ts';
+import { compose } from '../core/compose.ts';
+import { defineMiddleware } from '../core/define-middleware.ts';
+import { aFunction, aPositiveCount, check, readOptions } from '../core/options.ts';
+import type { StandardSchema } from '../core/standard-schema.ts';
+import type { FetchLike, Middleware } from '../core/types.ts';
+import { RETRY_DEFAULTS } from '../middleware/retry.ts';
 import { readAnswer } from './answer.ts';
 import { normalBaseURL } from './base-url.ts';
+import {
+  type CallOptions,
+  type JsonOptions,
+  readJsonOptions,
+  readStreamOptions,
+  type StreamOptions,
+} from './call-options.ts';
+import { type ChatStream, LiveChatStream } from './chat-stream.ts';
 import { readError } from './errors.ts';
-import { readEvents } from './events.ts';
+import { askForJson } from './json-mode.ts';
 import { type DeepSeekOptions, deepseek, PRESET_RULES } from './preset.ts';
-import type { ChatChunk, ChatCompletion, ChatRequest } from './types.ts';
+import { continuationUrl } from './resume.ts';
+import type { ChatCompletion, ChatRequest, JsonCompletion } from './types.ts';
 
 /** What {@link createDeepSeek} is told: the options of `deepseek()`, with a key, and the fetch that it all ends in. */
 export interface DeepSeekClientOptions extends DeepSeekOptions {
@@ -23,13 +37,16 @@ export interface DeepSeekClientOptions extends DeepSeekOptions {
    * @default the fetch of the runtime
    */
   readonly fetch?: FetchLike | undefined;
+  /**
+   * The largest single event of a stream that is put together, in bytes. Must be a positive integer.
+   * @default 8_388_608
+   */
+  readonly maxEventBytes?: number | undefined;
 }
 
-/** What may be told with a single call. */
-export interface CallOptions {
-  /** Aborts the call, its waits and its answer. */
-  readonly signal?: AbortSignal | undefined;
-}
+const MAX_EVENT_BYTES = 8 * 1024 * 1024;
+/** How often an empty answer in JSON mode is asked for again. */
+const MAX_EMPTY_RETRIES = 2;
 
 /** A client of the service. */
 export interface DeepSeek {
@@ -42,9 +59,22 @@ export interface DeepSeek {
   /**
    * Asks for an answer in pieces. The request goes out when the first piece is asked for; leaving the loop ends it.
    *
-   * @throws {DeepSeekError | ConnectionError | StreamBrokenError} And what the middlewares throw.
+   * @throws {TypeError | RangeError} At once, for wrong options.
+   * @throws {DeepSeekError | ConnectionError | StreamBrokenError} From the stream; and what the middlewares throw.
    */
-  stream(request: ChatRequest, options?: CallOptions): AsyncGenerator<ChatChunk, void, undefined>;
+  stream(request: ChatRequest, options?: StreamOptions): ChatStream;
+  /**
+   * Asks for an answer that is JSON, and checks it. Any schema that implements Standard Schema 1 will do; the word "json" must stand
+   * somewhere in the messages.
+   *
+   * @throws {AnswerError} `ANSWER_EMPTY`, `ANSWER_CUT`, `ANSWER_UNPARSABLE` or `ANSWER_INVALID`; and what `chat` throws.
+   * @throws {PayloadError} When the word is not there.
+   */
+  json<Output>(
+    schema: StandardSchema<Output>,
+    request: ChatRequest,
+    options?: JsonOptions,
+  ): Promise<JsonCompletion<Output>>;
   /** The ky instance below, with base, key and chain, for every other endpoint. It throws no error for a status. */
   readonly http: KyInstance;
 }
@@ -67,20 +97,27 @@ export interface DeepSeek {
  */
 export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
   const subject = 'DeepSeek client';
-  const settings = readOptions(subject, options, {}, { ...PRESET_RULES, fetch: aFunction });
-  const { fetch: send = (input, init) => fetch(input, init), ...chainOptions } = settings;
+  const rules = { ...PRESET_RULES, fetch: aFunction, maxEventBytes: aPositiveCount };
+  const settings = readOptions(subject, options, { maxEventBytes: MAX_EVENT_BYTES }, rules);
+  const { fetch: send = (input, init) => fetch(input, init), maxEventBytes, ...chainOptions } = settings;
   check(subject, '"apiKey"', settings.apiKey, PRESET_RULES.apiKey); // an option that is undefined passes for not given
   const { clock = systemClock } = settings;
+  const { href } = normalBaseURL(subject, settings.baseURL);
+  const { seen, contextOf } = contexts();
   const http = ky.create({
-    prefix: normalBaseURL(subject, settings.baseURL).href,
-    fetch: deepseek(chainOptions)(send),
+    prefix: href,
+    fetch: compose(seen, deepseek(chainOptions))(send),
     retry: 0,
     timeout: false,
     throwHttpErrors: false,
     // The chain scrubs what fetch throws, but a key that is fetched can fail alike: ky would wrap it together with the request.
     hooks: { beforeError: [({ error }) => (isNetworkError(error) ? (error.cause as Error) : error)] },
   });
-  const ask = async (payload: ChatRequest, { signal }: CallOptions = {}): Promise<Response> => {
+  const ask = async (
+    payload: ChatRequest,
+    signal: AbortSignal | undefined,
+    url: string | URL = 'chat/completions',
+  ): Promise<Response> => {
     const body = JSON.stringify(payload);
     const handedOver = {
       body,
@@ -88,21 +125,48 @@ export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
       headers: { 'content-type': 'application/json' },
       breakwater: { payload, body },
     };
-    const response = await http.post('chat/completions', handedOver as Options);
+    const response = await http.post(url, handedOver as Options);
     if (response.ok) return response;
     const error = await readError(response, clock, signal);
     signal?.throwIfAborted();
     throw error;
   };
+  const chat: DeepSeek['chat'] = async ({ stream: _, ...request }, { signal } = {}) => {
+    const response = await ask(request as ChatRequest, signal);
+    return readAnswer(await response.text());
+  };
   return {
     http,
-    async chat({ stream: _, ...request }, callOptions) {
-      const response = await ask(request as ChatRequest, callOptions);
-      return readAnswer(await response.text());
+    chat,
+    stream(request, given) {
+      const open = async (asked: ChatRequest, isContinuation: boolean, signal: AbortSignal) => {
+        const payload = { ...asked, stream: true };
+        const { body } = await ask(payload, signal, isContinuation ? continuationUrl(href) : undefined);
+        return { body, emit: contextOf(payload)?.emit };
+      };
+      return new LiveChatStream({ ...readStreamOptions(given, maxEventBytes), request, open, clock });
     },
-    async *stream(request, callOptions) {
-      const { body } = await ask({ ...request, stream: true }, callOptions);
-      yield* readEvents(body, clock, callOptions?.signal);
+    async json(schema, request, given) {
+      const { signal, ...callOptions } = readJsonOptions(given);
+      const { maxRetries = RETRY_DEFAULTS.maxRetries, budgetMs = RETRY_DEFAULTS.budgetMs } =
+        settings.retry === false ? { maxRetries: 0 } : (settings.retry ?? {});
+      return askForJson(schema, request, callOptions, {
+        chat: (asked) => chat(asked, { signal }),
+        clock,
+        maxRetries: Math.min(MAX_EMPTY_RETRIES, maxRetries),
+        budgetMs,
+      });
     },
   };
+}
+
+/** Finds what the chain knows of a call by the payload that was sent: how the client tells the observer what happens above the chain. */
+function contexts(): { seen: Middleware; contextOf(payload: object): CallContext | undefined } {
+  const known = new WeakMap<object, CallContext>();
+  const seen = defineMiddleware('client', (call, next) => {
+    const payload = call.context.payload?.value;
+    if (payload instanceof Object) known.set(payload, call.context);
+    return next(call);
+  });
+  return { seen, contextOf: (payload) => known.get(payload) };
 }

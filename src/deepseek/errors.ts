@@ -52,23 +52,27 @@ export class DeepSeekError extends BreakwaterError<'API_ERROR'> {
   }
 }
 
-/** A 2xx whose body is not an answer. */
-export class AnswerError extends BreakwaterError<'ANSWER_EMPTY' | 'ANSWER_UNPARSABLE' | 'ANSWER_INVALID'> {
+/** What is known of an answer that is none. */
+interface AnswerFacts {
+  readonly issues?: readonly PayloadIssue[];
+  readonly usage?: Usage | undefined;
+  readonly finishReason?: string | undefined;
+}
+
+/** A 2xx that is not the answer that was asked for: its body is none, or its text is not the JSON that it should be. */
+export class AnswerError extends BreakwaterError<
+  'ANSWER_EMPTY' | 'ANSWER_CUT' | 'ANSWER_UNPARSABLE' | 'ANSWER_INVALID'
+> {
   declare readonly issues: readonly PayloadIssue[];
-  /** What the answer cost; undefined where it could not be read so far. */
+  /** What the answer cost; undefined where it was not told. */
   declare readonly usage: Usage | undefined;
-  /** Why the answer ended; undefined where it could not be read so far. */
+  /** Why the model ended; undefined where the body itself is no answer. */
   declare readonly finishReason: string | undefined;
-  /** The body as it came. Not enumerable, so that no log shows it unasked. */
+  /** What the model said, or the body where that is no answer. Not enumerable, so that no log shows it unasked. */
   declare readonly rawText: string;
 
-  constructor(
-    code: AnswerError['code'],
-    message: string,
-    rawText: string,
-    issues: readonly PayloadIssue[] = [],
-  ) {
-    super(code, message, { issues });
+  constructor(code: AnswerError['code'], message: string, rawText: string, facts?: AnswerFacts) {
+    super(code, message, { issues: [], ...facts });
     Object.defineProperty(this, 'rawText', { value: rawText });
   }
 

@@ -12,7 +12,7 @@ import { defineMiddleware } from '../core/define-middleware.ts';
 import { isBreakwaterError } from '../core/errors.ts';
 import type { Listener } from '../core/events.ts';
 import { failureKind } from '../core/failure.ts';
-import { aClock, aFunction, type Rule, readOptions } from '../core/options.ts';
+import { aClock, aFunction, check, oneOf, type Rule, readOptions } from '../core/options.ts';
 import type { Middleware } from '../core/types.ts';
 import { type AuthCheckOptions, authCheck } from '../middleware/auth-check.ts';
 import {
@@ -26,11 +26,22 @@ import { type PayloadSchemaOptions, payloadSchema } from '../middleware/payload-
 import { type RetryOptions, retry } from '../middleware/retry.ts';
 import { type StreamTimeoutOptions, streamTimeout } from '../middleware/stream-timeout.ts';
 import { adviseOn } from './advice.ts';
-import { normalBaseURL } from './base-url.ts';
+import { isChat, normalBaseURL } from './base-url.ts';
 import { ConnectionError, messageOf } from './errors.ts';
 import { isMaxEffort, isThinking, type ModeFields } from './mode.ts';
+import { type CommitOn, detectAnswer } from './progress.ts';
 import { readText } from './read-text.ts';
 import { createChatRequestSchema } from './schemas.ts';
+
+/** What `streamTimeout` is told here. */
+export interface DeepSeekStreamOptions extends StreamTimeoutOptions {
+  /**
+   * What is waited for before the caller gets the answer, and until when it can be repeated: its first content, of which reasoning is one kind, or
+   * the first piece of the answer itself.
+   * @default 'content'
+   */
+  readonly commitOn?: CommitOn | undefined;
+}
 
 /** What {@link deepseek} is told. The options of each middleware stand under its name; `false` leaves it out. */
 export interface DeepSeekOptions {
@@ -74,7 +85,7 @@ export interface DeepSeekOptions {
    * Options of `streamTimeout`. A limit that is set here holds in every mode.
    * @default limits that go by whether the model thinks, and by how hard
    */
-  readonly streamTimeout?: StreamTimeoutOptions | false | undefined;
+  readonly streamTimeout?: DeepSeekStreamOptions | false | undefined;
   /**
    * Hears everything that happens to every call.
    * @default none
@@ -151,11 +162,7 @@ export function deepseek(options?: DeepSeekOptions): Middleware {
         ),
       ),
     settings.circuitBreaker !== false && breaker(settings.circuitBreaker, clock, random),
-    settings.streamTimeout !== false &&
-      streamTimeout({
-        ...over<StreamTimeoutOptions>({ clock }, settings.streamTimeout),
-        limitsFor: modeLimits(settings.streamTimeout),
-      }),
+    settings.streamTimeout !== false && guard(settings.streamTimeout, clock),
     scrubbed,
   ];
   return compose(...layers.filter((layer) => typeof layer === 'function'));
@@ -198,10 +205,6 @@ function schemaOptions(given: Partial<PayloadSchemaOptions> | undefined, clock: 
   return over<PayloadSchemaOptions>({ schema, shouldValidate: isChat, advise: adviseOn }, given);
 }
 
-function isChat({ url }: Call): boolean {
-  return /\/chat\/completions\/?(\?|#|$)/.test(url);
-}
-
 function breaker(
   given: CircuitBreakerOptions | CircuitBreaker | undefined,
   clock: Clock,
@@ -216,6 +219,12 @@ function breaker(
 export function circuitKey(call: Call): string {
   const { model } = (payloadOf(call) ?? {}) as { model?: unknown };
   return typeof model === 'string' ? `${originOf(call.url)} ${model}` : originOf(call.url);
+}
+
+function guard({ commitOn = 'content', ...given }: DeepSeekStreamOptions = {}, clock: Clock): Middleware {
+  check('deepseek middleware', '"commitOn"', commitOn, oneOf('content', 'answer'));
+  const options = over<StreamTimeoutOptions>({ clock, detect: detectAnswer(commitOn) }, given);
+  return streamTimeout({ ...options, limitsFor: modeLimits(given) });
 }
 
 type LimitsFor = StreamTimeoutOptions['limitsFor'];

@@ -113,7 +113,11 @@ function rule(
   return v.forward(v.check(holds, message), [field]);
 }
 
-function mentionsJson({ messages, response_format }: ChatRequest): boolean {
+/** What is wrong with a request that asks for JSON without a word of it. */
+export const NO_MENTION = 'must contain the word "json" when response_format asks for a JSON object';
+
+/** Whether a request that asks for JSON says so in its messages, as the service demands. */
+export function mentionsJson({ messages, response_format }: ChatRequest): boolean {
   return response_format?.type !== 'json_object' || /json/i.test(JSON.stringify(messages));
 }
 
@@ -126,11 +130,7 @@ export function createChatRequestSchema(wall: () => number): v.GenericSchema<Cha
       ({ model }) => replacementOf(model) === undefined || wall() < RETIRED_FROM_MS,
       ({ input }) => `is retired: use ${replacementOf(input.model)}`,
     ),
-    rule(
-      'messages',
-      mentionsJson,
-      'must contain the word "json" when response_format asks for a JSON object',
-    ),
+    rule('messages', mentionsJson, NO_MENTION),
     rule(
       'stream_options',
       ({ stream, stream_options }) => stream_options == null || stream === true,

@@ -128,24 +128,32 @@ export interface ErrorBody {
   readonly error: { readonly message: string; readonly type?: string | null | undefined };
 }
 
-interface Told<Call, Raw> {
+interface Told<Raw> {
   /** The answer, or this piece of it. */
   readonly content: string;
   /** What the model thought, or this piece of it. */
   readonly reasoningContent: string;
-  readonly toolCalls: readonly Call[];
+  /** The calls of tools. In a piece those so far, each as far as it has come; a piece of one is in `raw`. */
+  readonly toolCalls: readonly ToolCall[];
   /** Why the answer ended; undefined in all but the last piece. */
   readonly finishReason: string | undefined;
+  /** What the answer cost; undefined where it is not told. */
   readonly usage: Usage | undefined;
   /** The model that answered, which may be another than was asked for. */
   readonly model: string | undefined;
   readonly id: string | undefined;
-  /** The object as it came. */
+  /** The object as it came. Of a piece it is made when it is asked for, so a spread leaves it behind. */
   readonly raw: Raw;
 }
 
 /** A whole answer. */
-export interface ChatCompletion extends Told<ToolCall, ChatAnswer> {}
+export interface ChatCompletion extends Told<ChatAnswer> {}
 
 /** One piece of a streamed answer. */
-export interface ChatChunk extends Told<ToolCallDelta, ChatAnswerChunk> {}
+export interface ChatChunk extends Told<ChatAnswerChunk> {}
+
+/** A whole answer that is JSON. */
+export interface JsonCompletion<Value> extends ChatCompletion {
+  /** What the schema made of the JSON. */
+  readonly value: Value;
+}

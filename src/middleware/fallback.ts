@@ -10,6 +10,7 @@ import { withKey } from '../core/credential.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import { isBreakwaterError } from '../core/errors.ts';
 import { causeOf, failureKind, retriesForStatus } from '../core/failure.ts';
+import { withoutOtherSecrets } from '../core/headers.ts';
 import { isCount, type Rule, readOptions, refuse } from '../core/options.ts';
 import type { Middleware } from '../core/types.ts';
 
@@ -160,8 +161,10 @@ async function reroute(call: Call, { model, base, apiKey }: Route): Promise<Call
   const url = base ? rebase(call.url, base) : call.url;
   const isElsewhere = originOf(url) !== originOf(call.url);
   const key = typeof apiKey === 'function' ? await apiKey() : apiKey;
-  const headers = isElsewhere || key !== undefined ? withKey(call.headers, key) : call.headers;
+  const keyed = isElsewhere || key !== undefined ? withKey(call.headers, key) : new Headers(call.headers);
+  const headers = isElsewhere ? withoutOtherSecrets(keyed) : keyed;
   const body = model === undefined ? undefined : withModel(call, model);
+  if (body !== undefined) headers.delete('content-length'); // the body has another length
   return call.with({ headers, ...(base && { url }), ...(body !== undefined && { body }) });
 }
 

@@ -75,7 +75,8 @@ export function observe(listener: Listener, options?: ObserveOptions): Middlewar
     try {
       const response = await next(call);
       attempt.arrive();
-      attempt.onSettled((settlement) => settled(settlement, response.status));
+      const { status } = response; // the listener must not hold the Response, or it is never given up when it is dropped
+      attempt.onSettled((settlement) => settled(settlement, status));
       return response;
     } catch (error) {
       settled(call.signal?.aborted ? { outcome: 'cancelled' } : { outcome: 'failed', error });

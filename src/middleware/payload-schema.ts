@@ -103,7 +103,10 @@ function toPayloadIssue({ path = [], message }: StandardIssue, payload: unknown)
 
 /** Many schema libraries repeat the refused value in the message, some without escaping it, and a body must not get into a log. */
 function withoutValue(message: string, value: unknown): string {
-  return typeof value === 'string'
-    ? message.replaceAll(JSON.stringify(value), '"…"').replaceAll(`"${value}"`, '"…"')
-    : message.replaceAll(`received ${value}`, 'received …');
+  if (typeof value !== 'string')
+    return message.replaceAll(`received ${value}`, 'received …').replaceAll(`was ${value}`, 'was …');
+  return [JSON.stringify(value), `"${value}"`, `'${value}'`, `\`${value}\``].reduce(
+    (masked, quoted) => masked.replaceAll(quoted, '"…"'),
+    value.length > 8 ? message.replaceAll(value, '…') : message,
+  );
 }

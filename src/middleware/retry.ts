@@ -122,9 +122,10 @@ export const RETRY_DEFAULTS: {
 
 const subject = 'retry middleware';
 const countsByStatus: Rule = {
-  must: 'an object of non-negative integers',
+  must: 'an object of non-negative integers by status',
   types: 'object',
-  test: (counts: object) => Object.values(counts).every(isCount),
+  test: (counts: object) =>
+    Object.entries(counts).every(([status, count]) => /^[1-5]\d\d$/.test(status) && isCount(count)),
 };
 const budgetOrFalse: Rule = {
   must: 'a retry budget or false',

@@ -7,9 +7,13 @@
 import type { Call } from '../core/call.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
-import { aClock, aFunction, aPositiveDuration, oneOf, readOptions } from '../core/options.ts';
-import { type GuardSettings, StreamGuard, type StreamLimits } from '../core/stream-guard.ts';
+import { aClock, aFunction, aPositiveCount, aPositiveDuration, oneOf, readOptions } from '../core/options.ts';
+import { detectProgress, type ProgressDetector } from '../core/progress.ts';
+import type { StreamLimits } from '../core/stream-clocks.ts';
+import { type GuardSettings, StreamGuard } from '../core/stream-guard.ts';
 import type { Middleware } from '../core/types.ts';
+
+export type { ProgressDetector, StreamFault } from '../core/progress.ts';
 
 /** What {@link streamTimeout} is told. */
 export interface StreamTimeoutOptions {
@@ -43,6 +47,17 @@ export interface StreamTimeoutOptions {
    */
   readonly hold?: 'first-token' | 'headers' | undefined;
   /**
+   * The most of a Response that is held back, in bytes. A larger one is handed over unjudged, with a `stream.unheld` event. Must be a
+   * positive integer.
+   * @default 8_388_608
+   */
+  readonly maxHoldBytes?: number | undefined;
+  /**
+   * Watches an answer, and says what in it is progress, when the caller may have it and whether it is whole.
+   * @default the events of an event stream; in other bodies, whatever is not blank
+   */
+  readonly detect?: ((response: Response, call: Call) => ProgressDetector) | undefined;
+  /**
    * Gives this call other limits than the rest; what it leaves out stays as it is.
    * @default none
    */
@@ -60,7 +75,14 @@ export const STREAM_TIMEOUT_DEFAULTS: {
   readonly firstTokenMs: number;
   readonly idleMs: number;
   readonly hold: 'first-token' | 'headers';
-} = Object.freeze({ headersMs: 60_000, firstTokenMs: 180_000, idleMs: 60_000, hold: 'first-token' });
+  readonly maxHoldBytes: number;
+} = Object.freeze({
+  headersMs: 60_000,
+  firstTokenMs: 180_000,
+  idleMs: 60_000,
+  hold: 'first-token',
+  maxHoldBytes: 8_388_608,
+});
 
 /**
  * Bounds each silence of a call, to the end of its body, and reports how the answer ended.
@@ -85,18 +107,21 @@ export function streamTimeout(options?: StreamTimeoutOptions): Middleware {
   const {
     clock = systemClock,
     limitsFor,
+    detect = detectProgress,
     totalMs = Number.POSITIVE_INFINITY,
     ...rest
   } = readOptions('streamTimeout middleware', options, STREAM_TIMEOUT_DEFAULTS, {
     ...limitRules,
     hold: oneOf('first-token', 'headers'),
+    maxHoldBytes: aPositiveCount,
+    detect: aFunction,
     limitsFor: aFunction,
     clock: aClock,
   });
-  const settings: GuardSettings = { ...rest, totalMs, clock };
+  const settings: GuardSettings = { ...rest, totalMs, detect, clock };
   return defineMiddleware('streamTimeout', (call, next) => {
     const own = limitsFor?.(call);
-    const limits = own ? readOptions('limits of a call', own, settings, limitRules) : settings;
+    const limits = own ? { ...settings, ...readOptions('limits of a call', own, {}, limitRules) } : settings;
     return new StreamGuard(call, limits as GuardSettings).run(next);
   });
 }

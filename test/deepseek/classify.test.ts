@@ -4,7 +4,7 @@ import { createScriptedFetch, type ScriptedReply } from 'breakwater/testing';
 import ky from 'ky';
 import { describe, expect, it } from 'vitest';
 import { rejectionOf } from '../middleware/witness.ts';
-import { apiKey, endpoint, ping, play, pong, served } from './stage.ts';
+import { endpoint, ping, play, pong, served } from './stage.ts';
 
 const statuses = {
   success: [200, 201, 204],
@@ -29,6 +29,9 @@ async function failureOf(reply: ScriptedReply, options: Parameters<typeof play>[
   return rejectionOf(run(ai.chat(ping)));
 }
 
+/** Where nothing below the client judges the answer. */
+const unjudged = { streamTimeout: false } as const;
+
 class APIError extends Error {}
 class APIConnectionError extends APIError {}
 class APIUserAbortError extends APIError {}
@@ -40,8 +43,8 @@ describe('classify() of what is thrown', () => {
     ['transient', 'CONNECTION_FAILED', () => failureOf(new TypeError('fetch failed'))],
     ['transient', 'TIMEOUT_HEADERS', () => failureOf('hang')],
     ['transient', 'STREAM_FAILED', () => failureOf({ body: { error: { message: 'upstream died' } } })],
-    ['transient', 'ANSWER_EMPTY', () => failureOf({ body: '\n\n' })],
-    ['transient', 'ANSWER_UNPARSABLE', () => failureOf({ body: '<html>' })],
+    ['transient', 'ANSWER_EMPTY', () => failureOf({ body: '\n\n' }, unjudged)],
+    ['transient', 'ANSWER_UNPARSABLE', () => failureOf({ body: '<html>' }, unjudged)],
     ['persistent', 'ANSWER_INVALID', () => failureOf({ body: {} })],
     ['transient', 'API_ERROR', () => failureOf(503)],
     ['persistent', 'API_ERROR', () => failureOf(402)],
@@ -123,7 +126,7 @@ describe('classify() of an answer', () => {
     ['transient', 'aborted'],
   ])('%s: one that finished with %s', async (verdict, finish_reason) => {
     const choices = [{ finish_reason, message: { content: '' } }];
-    const { ai, run } = play({ apiKey }, { body: { ...pong, choices } });
+    const { ai, run } = play(unjudged, { body: { ...pong, choices } });
     const answer = await run(ai.chat(ping));
     expect(classify(answer)).toBe(verdict);
     expect(classify(answer.raw)).toBe(verdict);

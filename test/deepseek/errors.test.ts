@@ -305,7 +305,7 @@ describe('AnswerError', () => {
 
   it('leaves an error object in a 200 to STREAM_FAILED', async () => {
     const fetch = createScriptedFetch({ body: { error: { message: 'upstream died', code: 502 } } });
-    const { ai, run } = watch(fetch);
+    const { ai, run } = watch(fetch, { retry: false });
     expect(await rejectionOf(run(ai.chat(ping)))).toMatchObject({
       code: 'STREAM_FAILED',
       committed: false,

@@ -237,7 +237,7 @@ describe('on a fake clock', () => {
   function stalled(fault: ScriptedFault, options: Partial<DeepSeekClientOptions> = {}) {
     const clock = createFakeClock();
     const simulator = createSimulator({ clock, answer: 'pong' });
-    simulator.script(fault, fault);
+    simulator.script(...Array.from({ length: 5 }, () => fault)); // what is found before it is an answer is repeated
     const ai = createDeepSeek({ apiKey, clock, onEvent, fetch: simulator.fetch, ...options });
     return (stream: boolean) =>
       rejectionOf(clock.runUntil<unknown>(stream ? piecesOf(ai.stream(request)) : ai.chat(request)));
@@ -251,7 +251,10 @@ describe('on a fake clock', () => {
     ['TIMEOUT_IDLE', { stallAfterChunks: 2 }],
     ['TIMEOUT_TOTAL', { stallAfterChunks: 2 }, { streamTimeout: { totalMs: 1000 } }],
     ['STREAM_TRUNCATED', { cutAfterChunks: 2 }],
-    ['STREAM_TRUNCATED', { instead: 'html' }],
+    ['STREAM_TRUNCATED', { cutAfterChunks: 1 }],
+    ['STREAM_EMPTY', { instead: 'empty' }],
+    ['STREAM_FAILED', { instead: 'html' }],
+    ['STREAM_FAILED', { finishReason: 'insufficient_system_resource' }],
     ['STREAM_RESET', { resetAfterChunks: 2 }],
     ['STREAM_MALFORMED', event(`${prompt} ${apiKey}`)],
     ['STREAM_MALFORMED', event(`{"choices":[{"delta":{"content":["${prompt}","${apiKey}"]}}]}`)],
@@ -264,18 +267,23 @@ describe('on a fake clock', () => {
 
   it.each<[string, ScriptedFault]>([
     ['TIMEOUT_FIRST_TOKEN', { stallAfterChunks: 0 }],
+    ['TIMEOUT_IDLE', { stallAfterChunks: 1 }],
+    ['STREAM_EMPTY', { instead: 'blank-lines' }],
+    ['STREAM_TRUNCATED', { cutAfterChunks: 1 }],
     ['STREAM_FAILED', { body: { error: { message: `${prompt} ${apiKey}` } } }],
+    ['STREAM_FAILED', { body: `<p>${prompt} ${apiKey}</p>` }],
+    ['STREAM_MALFORMED', { body: `${prompt} ${apiKey}` }],
   ])('%s of a whole answer shows nothing of them: %o', async (code, fault) => {
     const error = await stalled(fault)(false);
     expect(codeOf(error)).toBe(code);
     expectSilence(error);
   });
 
-  it.each<[string, string]>([
-    ['ANSWER_UNPARSABLE', `<p>${prompt} ${apiKey}</p>`],
-    ['ANSWER_INVALID', JSON.stringify({ choices: [prompt, apiKey] })],
-  ])('%s shows the body only as rawText, which no log prints', async (code, text) => {
-    const error = await stalled({ body: text })(false);
+  it.each<[string, string, Partial<DeepSeekClientOptions>]>([
+    ['ANSWER_UNPARSABLE', `<p>${prompt} ${apiKey}</p>`, { streamTimeout: false }],
+    ['ANSWER_INVALID', JSON.stringify({ choices: [prompt, apiKey] }), {}],
+  ])('%s shows the body only as rawText, which no log prints', async (code, text, options) => {
+    const error = await stalled({ body: text }, options)(false);
     expect(error).toMatchObject({ code, rawText: text });
     const { stack, message } = error as Error;
     const printed = [stack, message, JSON.stringify(error), inspect(error, { depth: null }), formsOf(events)];

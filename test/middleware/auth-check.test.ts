@@ -1,4 +1,15 @@
-import { AuthCheckError, compose, isBreakwaterError, observe, payloadSchema, retry } from 'breakwater';
+import {
+  AuthCheckError,
+  circuitBreaker,
+  compose,
+  fallback,
+  isBreakwaterError,
+  type Middleware,
+  observe,
+  payloadSchema,
+  retry,
+  streamTimeout,
+} from 'breakwater';
 import { authCheck } from 'breakwater/auth-check';
 import { createFakeClock, createScriptedFetch } from 'breakwater/testing';
 import { describe, expect, it } from 'vitest';
@@ -32,6 +43,18 @@ describe('authCheck() lets through', () => {
     ['Base64 with padding', { authorization: 'Bearer c2stMTIzNDU2Nzg5MA+/==' }],
     ['a key that holds a suspicious word', { authorization: 'Bearer sk-nullundefinedtrueyour' }],
     ['a key that ends in suspicious letters', { authorization: 'Bearer sk-8d1f_xxx' }],
+    // These used to be taken for placeholders, although local services have such keys.
+    ...[
+      'local_dev_token',
+      'team_a_key',
+      'my_secret',
+      'Local_Token',
+      'none',
+      'None',
+      'true',
+      'a%b',
+      '100%',
+    ].map((own): [string, HeadersInit] => [`the key ${own} of a service of one's own`, { 'x-api-key': own }]),
   ];
 
   it.each(good)('%s', async (_what, headers) => {
@@ -83,8 +106,6 @@ describe('authCheck() refuses with AUTH_MALFORMED, and says why', () => {
     'undefined',
     'null',
     'NaN',
-    'None',
-    'true',
     '[object Object]',
     '[object Promise]',
     '$DEEPSEEK_API_KEY',
@@ -102,6 +123,9 @@ describe('authCheck() refuses with AUTH_MALFORMED, and says why', () => {
     '********',
     'sk-undefined',
     'DEEPSEEK_API_KEY',
+    'AUTH_TOKEN',
+    'X_SECRET',
+    'sk-%KEY%',
     'process.env.DEEPSEEK_API_KEY',
     'changeme',
     'change-me',
@@ -167,6 +191,48 @@ describe('authCheck() refuses with AUTH_MALFORMED, and says why', () => {
     const error = await rejectionOf(middleware(createScriptedFetch())(url, { headers }));
     expect(error).toMatchObject({ code: 'AUTH_MALFORMED' });
     expect(printed(error)).not.toMatch(partOfKey);
+  });
+});
+
+describe('A header whose name speaks of a secret', () => {
+  const names = [
+    'x-goog-api-key',
+    'X-Auth-Token',
+    'Ocp-Apim-Subscription-Key',
+    'OpenAI-Organization',
+    'Set-Cookie2',
+  ];
+  const layers: [string, Middleware][] = [
+    ['authCheck()', authCheck()],
+    ['retry()', retry()],
+    ['circuitBreaker()', circuitBreaker()],
+    ['streamTimeout()', streamTimeout()],
+    ['fallback()', fallback({ baseURL: 'https://b.example', apiKey: key })],
+    ['observe()', observe(() => undefined)],
+  ];
+
+  // Only five names used to be known: the runtimes' own error, which holds the whole value, came out for the others.
+  it.each(layers)('is refused for a line break without its value, by %s', async (_name, middleware) => {
+    for (const name of names) {
+      const own = { authorization: `Bearer ${key}`, [name]: `${key}\n${key}` };
+      for (const headers of [own, Object.entries(own)]) {
+        const fetch = createScriptedFetch();
+        const error = await rejectionOf(middleware(fetch)(url, { ...post, headers }));
+        expect(error).toMatchObject({
+          code: 'AUTH_MALFORMED',
+          message: `Key in the ${name} header is malformed: it holds a line break`,
+        });
+        expect((error as Error).cause).toBeUndefined();
+        expect(printed(error)).not.toMatch(partOfKey);
+        expect(fetch.calls).toHaveLength(0);
+      }
+    }
+  });
+
+  it('is refused by the runtime as ever when it speaks of none', async () => {
+    const headers = { 'x-team': 'search\nads' };
+    const error = await rejectionOf(retry()(createScriptedFetch())(url, { headers }));
+    expect(error).toBeInstanceOf(TypeError);
   });
 });
 

@@ -188,6 +188,34 @@ describe('circuitBreaker() closed', () => {
     ]);
   });
 
+  const nowhere = 'http://127.0.0.1:1/';
+  const streamed = (text: string) => ({ method: 'POST', body: new Response(text).body, duplex: 'half' });
+
+  // Each used to count as a failure of the service.
+  it.each<[string, () => [to: string | Request, init?: object]]>([
+    ['a redirect that is none', () => [nowhere, { redirect: 'bogus' }]],
+    ['a signal that is none', () => [nowhere, { signal: {} }]],
+    ['a stream without duplex', () => [nowhere, { ...post, body: streamed('once').body }]],
+  ])('learns nothing from a mistake of the caller: %s', async (_what, make) => {
+    const breaker = circuitBreaker({ maxFailures: 1 });
+    expect(await rejectionOf(breaker(fetch)(...make()))).toBeInstanceOf(TypeError);
+    expect(breaker.snapshot()).toMatchObject([{ state: 'closed', failures: 0 }]);
+  });
+
+  // Those that fetch uses up were for a time taken for a mistake of the caller, who had used them before.
+  it.each<[string, () => [to: string | Request, init?: object]]>([
+    ['a GET', () => [nowhere]],
+    ['a POST', () => [nowhere, post]],
+    ['a stream', () => [nowhere, streamed('once')]],
+    ['a Request', () => [new Request(nowhere)]],
+    ['a Request with a body', () => [new Request(nowhere, post)]],
+    ['a Request with a stream', () => [new Request(nowhere, streamed('once') as RequestInit)]],
+  ])('counts a lost connection: %s', async (_what, make) => {
+    const breaker = circuitBreaker({ maxFailures: 1 });
+    expect(await rejectionOf(breaker(fetch)(...make()))).toBeInstanceOf(TypeError);
+    expect(breaker.snapshot()).toMatchObject([{ state: 'open' }]);
+  });
+
   it('counts the timeouts and the dead answers that streamTimeout finds', async () => {
     const clock = createFakeClock();
     const broken = createSource();
@@ -577,16 +605,50 @@ describe('circuitBreaker() and streamed answers', () => {
     expect(breaker.state(origin)).toBe('open');
   });
 
-  it('count both their beginning and their break for failureRatio', async () => {
-    const { sources, breaker, chain } = streams({ maxFailures: 100, failureRatio: 0.5, minCalls: 4 });
-    for (let count = 0; count < 2; count++) {
-      expect(breaker.state(origin)).toBe('closed');
-      const reader = await begin(await chain(url), sources[count]);
-      const reading = rejectionOf(reader.read());
-      sources[count]?.fail(lost());
-      await reading;
-    }
-    expect(breaker.state(origin)).toBe('open');
+  // They used to count as a success and a failure each, so that no number of them opened the circuit.
+  it.each([{ maxFailures: 2 }, { maxFailures: 100, failureRatio: 0.5, minCalls: 2 }])(
+    'open the circuit when each begins and breaks off: %j',
+    async (rules) => {
+      const { sources, breaker, chain } = streams(rules);
+      for (let count = 0; count < 2; count++) {
+        expect(breaker.state(origin)).toBe('closed');
+        const reader = await begin(await chain(url), sources[count]);
+        const reading = rejectionOf(reader.read());
+        sources[count]?.fail(lost());
+        await reading;
+      }
+      expect(breaker.state(origin)).toBe('open');
+    },
+  );
+
+  it.each([{ maxFailures: 2 }, { maxFailures: 100, failureRatio: 0.7, minCalls: 2 }])(
+    'leave it closed when one in between is complete: %j',
+    async (rules) => {
+      const { sources, breaker, chain } = streams(rules);
+      for (const [count, ending] of ['breaks', 'ends', 'breaks'].entries()) {
+        const reader = await begin(await chain(url), sources[count]);
+        const reading = reader.read().catch(() => undefined);
+        if (ending === 'ends') sources[count]?.close();
+        else sources[count]?.fail(lost());
+        await reading;
+      }
+      expect(breaker.snapshot()).toMatchObject([{ state: 'closed', failures: 1 }]);
+    },
+  );
+
+  // The success of those that begin used to forgive the failures of those that had broken off before.
+  it('forget nothing at the beginning of one that has not ended', async () => {
+    const { sources, breaker, chain } = streams({ maxFailures: 2 });
+    const first = await begin(await chain(url), sources[0]);
+    const reading = rejectionOf(first.read());
+    sources[0]?.fail(lost());
+    await reading;
+    const second = await begin(await chain(url), sources[1]);
+    expect(breaker.snapshot()).toMatchObject([{ failures: 1 }]);
+    const ending = second.read();
+    sources[1]?.close();
+    await ending;
+    expect(breaker.snapshot()).toMatchObject([{ failures: 0 }]);
   });
 
   it('count as nothing more when they are cancelled after it', async () => {

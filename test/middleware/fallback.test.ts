@@ -64,7 +64,8 @@ describe('fallback() goes on', () => {
     ['a timeout of the runtime', () => new DOMException('slow', 'TimeoutError'), 'TimeoutError'],
     [
       'a timeout of streamTimeout',
-      () => new StreamTimeoutError('TIMEOUT_HEADERS', 1, { receivedBytes: 0, committed: false }),
+      () =>
+        new StreamTimeoutError('TIMEOUT_HEADERS', 1, { receivedBytes: 0, keepAlives: 0, committed: false }),
       'TIMEOUT_HEADERS',
     ],
     ['an open circuit', () => new CircuitOpenError('key', 1), 'CIRCUIT_OPEN'],
@@ -185,7 +186,7 @@ describe('fallback() gives up', () => {
     ['a foreign AbortError', new DOMException('gone', 'AbortError')],
     [
       'the end of the time for the whole call',
-      new StreamTimeoutError('TIMEOUT_TOTAL', 1, { receivedBytes: 0, committed: false }),
+      new StreamTimeoutError('TIMEOUT_TOTAL', 1, { receivedBytes: 0, keepAlives: 0, committed: false }),
     ],
   ])('at %s', async (_what, thrown) => {
     const { chain, fetch } = play([flash], () => Promise.reject(thrown), 200);
@@ -231,6 +232,26 @@ describe('fallback() to another model', () => {
     expect(call.text).toBe(text);
     expect(call.url).toBe(url);
     expect(call.headers.get('authorization')).toBe('Bearer sk-of-a');
+  });
+
+  // It used to keep the length of the body before, with which no fetch sends another.
+  it('takes the length of the body before out of the headers', async () => {
+    const headers = { ...ask.headers, 'Content-Length': `${ask.body.length}` };
+    for (const input of [url, new Request(url, { ...ask, headers })]) {
+      const { fetch, chain } = play([flash], 503, 200);
+      await chain(input, { ...ask, headers });
+      const lengths = fetch.calls.map((call) => call.headers.get('content-length'));
+      expect(lengths).toEqual([`${ask.body.length}`, null]);
+    }
+  });
+
+  it.each<[string, FallbackRoute, BodyInit]>([
+    ['is no JSON', flash, 'not { json'],
+    ['goes elsewhere as it is', elsewhere, ask.body],
+  ])('leaves the length of a body alone that %s', async (_what, route, body) => {
+    const headers = { ...ask.headers, 'content-length': `${String(body).length}` };
+    const call = await sentTo(route, url, { ...ask, body, headers });
+    expect(call.headers.get('content-length')).toBe(headers['content-length']);
   });
 
   it.each(['not { json', '["model"]', '"model"', 'null', '7', ''])(
@@ -333,6 +354,35 @@ describe('fallback() to another service', () => {
       'content-type': 'application/json',
       'x-own': '1',
     });
+  });
+
+  // A list of five names used to be all that was taken out, and each service has a name of its own.
+  it('carries no header there whose name speaks of a secret', async () => {
+    const secrets = {
+      'x-goog-api-key': 'sk-of-a',
+      'X-Auth-Token': 'sk-of-a',
+      'Ocp-Apim-Subscription-Key': 'sk-of-a',
+      'OpenAI-Organization': 'org-of-a',
+      'x-amz-security-token': 'sk-of-a',
+      'x-client-secret': 'sk-of-a',
+      'X-Session-Id': 'sk-of-a',
+      cookie2: 'sk-of-a',
+    };
+    const headers = { ...ask.headers, ...secrets, 'x-team': 'search' };
+    for (const inputOf of inputs.map(([, each]) => each)) {
+      const { chain, fetch } = play([elsewhere, { ...flash, apiKey: 'sk-2-of-a' }], 503, 503, 200);
+      await chain(...inputOf(headers));
+      expect(Object.fromEntries(fetch.calls[1]?.headers ?? [])).toEqual({
+        ...(fetch.calls[1]?.headers.has('content-type') && { 'content-type': 'text/plain;charset=UTF-8' }),
+        authorization: 'Bearer sk-of-b',
+        'x-team': 'search',
+      });
+      // At the origin that they were meant for they stay.
+      expect(Object.fromEntries(fetch.calls[2]?.headers ?? [])).toMatchObject({
+        ...Object.fromEntries(new Headers(secrets)),
+        'x-team': 'search',
+      });
+    }
   });
 
   it('carries no credential of the second to the third', async () => {

@@ -133,10 +133,21 @@ describe('payloadSchema() and an invalid body', () => {
     ['a text as JSON', 'a\n"secret"', 'received "a\\n\\"secret\\""', 'received "…"'],
     ['a text in bare quotes', 'a "secret"', 'received "a "secret""', 'received "…"'],
     ['a number', 41, 'must be 3 or less: received 41', 'must be 3 or less: received …'],
+    // These used to be shown: not every library quotes as JSON does.
+    ['a text in single quotes', 'secret', "must be 'a' (was 'secret')", `must be 'a' (was "…")`],
+    ['a text in backticks', 'secret', 'must be `a`, not `secret`', 'must be `a`, not "…"'],
+    ['a long text without quotes', 'my secret', 'must be a URL: my secret', 'must be a URL: …'],
+    ['a long text in single quotes', 'my secret', "got 'my secret'", "got '…'"],
+    ['a number as arktype tells it', 41, 'must be less than 3 (was 41)', 'must be less than 3 (was …)'],
   ])('takes %s that it refuses out of the message', async (_what, value, message, shown) => {
     const schema = refusing({ message, path: ['list', 0, 'deep'] });
     const error = await refusalOf(schema, sent({ list: [{ deep: value }] }));
     expect(error.issues).toEqual([{ path: 'list[0].deep', message: shown }]);
+  });
+
+  it('keeps the words of a message that a short value is part of', async () => {
+    const schema = refusing({ message: 'must be a number', path: ['a'] });
+    expect((await refusalOf(schema, sent({ a: 'a' }))).issues[0]?.message).toBe('must be a number');
   });
 
   it('keeps the message of an issue whose path leads nowhere', async () => {

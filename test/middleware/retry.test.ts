@@ -12,7 +12,16 @@ import {
 import { createFakeClock, createScriptedFetch, type FakeClock, type ScriptedReply } from 'breakwater/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Served, serve } from '../../playground/serve.ts';
-import { createSource, post, rejectionOf, settlesBeforeTimer, url, type Witness, watch } from './witness.ts';
+import {
+  createSource,
+  post,
+  rejectionOf,
+  settlesBeforeTimer,
+  unhandledIn,
+  url,
+  type Witness,
+  watch,
+} from './witness.ts';
 
 const lost = () => new TypeError('fetch failed');
 const ranOut = () => new DOMException('The operation timed out', 'TimeoutError');
@@ -105,6 +114,28 @@ describe('retry() as a dialogue', () => {
     const { ask, of } = play({ maxRetries: 1 }, ...errors);
     expect(await rejectionOf(ask())).toBe(errors[1]);
     expect(of('retry.refused')).toEqual([{ attempt: 2, cause: 'TypeError', reason: 'limit' }]);
+  });
+
+  // It used to be told only when several statuses had used up maxRetries together.
+  it.each<[string, RetryOptions, number]>([
+    ['503', { maxRetries: 2 }, 503],
+    ['500, for which it is the narrower limit', { maxRetries: 1 }, 500],
+    ['500 that may have more', { maxRetries: 2, maxRetriesByStatus: { 500: 99 } }, 500],
+    ['404 that may have as many', { maxRetries: 2, maxRetriesByStatus: { 404: 2 } }, 404],
+  ])('tells when one and the same status has used up maxRetries: %s', async (_what, options, status) => {
+    const { ask, fetch, of } = play(options);
+    fetch.always(status);
+    await ask();
+    const attempt = fetch.calls.length;
+    expect(attempt).toBe(1 + (options.maxRetries ?? 0));
+    expect(of('retry.refused')).toEqual([{ attempt, cause: status, reason: 'limit' }]);
+  });
+
+  it.each([400, 500])('tells of no limit for a %i that is worth no more', async (status) => {
+    const { ask, fetch, of } = play({});
+    fetch.always(status);
+    await ask();
+    expect(of('retry.refused')).toEqual([]);
   });
 
   it('makes one attempt with maxRetries 0, and leaves a Request unread', async () => {
@@ -260,6 +291,60 @@ describe('retry() by what was thrown', () => {
     });
     expect(await rejectionOf(chain(target, init))).toBeInstanceOf(TypeError);
     expect(calls).toBe(1);
+  });
+
+  const nowhere = 'http://127.0.0.1:1/';
+  const used = () => {
+    const request = new Request(nowhere, post);
+    void request.text();
+    return request;
+  };
+  const locked = () => {
+    const { body } = new Response('once');
+    body?.getReader();
+    return { method: 'POST', body, duplex: 'half' };
+  };
+
+  // The first three used to be taken for a lost connection: sent five times, or refused a retry as if it had been worth one.
+  it.each<[string, () => [to: string | Request, init?: object], refused?: 'single-attempt']>([
+    ['a redirect that is none', () => [nowhere, { redirect: 'bogus' }]],
+    ['a signal that is none', () => [nowhere, { signal: {} }]],
+    ['a stream without duplex', () => [nowhere, { method: 'POST', body: new Response('once').body }]],
+    // Once it has failed, these look like what fetch itself has used up.
+    ['a Request that was used before', () => [used()], 'single-attempt'],
+    ['a used Request under an init', () => [used(), { headers: {} }], 'single-attempt'],
+    ['a stream that is locked', () => [nowhere, locked()], 'single-attempt'],
+  ])('never repeats a mistake of the caller: %s', async (_what, make, reason) => {
+    const clock = createFakeClock();
+    const { observed, of } = watch(clock);
+    let calls = 0;
+    const chain = compose(
+      observed,
+      retry({ clock }),
+    )((input, given) => {
+      calls++;
+      return fetch(input, given);
+    });
+    expect(await rejectionOf(clock.runUntil(chain(...make())))).toBeInstanceOf(TypeError);
+    expect(calls).toBe(1);
+    expect(of('retry.scheduled')).toEqual([]);
+    expect(of('retry.refused')).toMatchObject(reason ? [{ attempt: 1, reason }] : []);
+  });
+
+  it.each<[string, () => [to: string | Request, init?: object]]>([
+    ['a GET', () => [nowhere]],
+    ['a POST', () => [nowhere, { ...post, redirect: 'manual', signal: new AbortController().signal }]],
+    ['a Request', () => [new Request(nowhere, post)]],
+    ['a Request under an init', () => [new Request(nowhere, post), { headers: {}, duplex: 'half' }]],
+  ])('repeats a lost connection all the same: %s', async (_what, make) => {
+    const clock = createFakeClock();
+    let calls = 0;
+    const chain = retry({ clock, random: () => 0 })((input, given) => {
+      calls++;
+      return fetch(input, given);
+    });
+    expect(await rejectionOf(chain(...make()))).toBeInstanceOf(TypeError);
+    expect(calls).toBe(5);
   });
 
   it('never repeats a foreign AbortError', async () => {
@@ -561,6 +646,20 @@ describe('retry() and the bodies it throws away', () => {
     source.close();
     expect(await Promise.all(discarded)).toEqual(['limit is 500']);
     expect(targets).toEqual([url]);
+  });
+
+  // What an async function threw used to be an unhandled rejection, which ends a process.
+  it('does not mind an onDiscard whose promise rejects', async () => {
+    const onDiscard = async (response: Response) => {
+      await response.body?.cancel();
+      throw new Error('a mistake in onDiscard');
+    };
+    const { ask, fetch } = play({ onDiscard }, 503, 503, 200);
+    const unhandled = await unhandledIn(async () => {
+      expect((await ask()).status).toBe(200);
+    });
+    expect(unhandled).toEqual([]);
+    expect(fetch.cancelled).toBe(2);
   });
 
   it('leaves no body open when onDiscard throws', async () => {

@@ -6,6 +6,7 @@ import {
   compose,
   defineMiddleware,
   type FetchLike,
+  type ProgressDetector,
   retry,
   StreamBrokenError,
   StreamTimeoutError,
@@ -18,15 +19,18 @@ import {
   bytesOf,
   collect,
   createSource,
+  listenersOf,
   post,
   rejectionOf,
   type Source,
   textOf,
+  unhandledIn,
   url,
   watch,
 } from './witness.ts';
 
 const sse = { headers: { 'content-type': 'text/event-stream' } };
+const event = 'data: one\n\n';
 
 interface Guarded {
   readonly clock: FakeClock;
@@ -324,6 +328,142 @@ describe('streamTimeout() and its clocks', () => {
   });
 });
 
+describe('streamTimeout() and numbers that are not whole', () => {
+  // The sum and the difference of such times used to be shown as they were: 1200.0000000000018 ms.
+  it('shows totalMs as a whole number', async () => {
+    const clock = createFakeClock();
+    await clock.advance(0.1);
+    const call = streamTimeout({ clock, totalMs: 1200.4 })(createScriptedFetch('hang'))(url);
+    const error = await rejectionOf(clock.runUntil(call));
+    expect(error).toMatchObject({ code: 'TIMEOUT_TOTAL', limitMs: 1200 });
+    expect((error as Error).message).toMatch(/ 1200 ms: 0 bytes had arrived$/);
+  });
+
+  it.each([
+    ['before the first byte', undefined, 'TIMEOUT_FIRST_TOKEN'],
+    ['after it', 'one', 'TIMEOUT_IDLE'],
+  ])('shows the silence before a loss as a whole number, %s', async (_when, first, code) => {
+    const { clock, source, open } = guard({ idleMs: 100_000 });
+    await clock.advance(0.1);
+    const call = open(first).then((response) => response.text());
+    await clock.advance(70_000.3);
+    source.fail(new TypeError('terminated'));
+    const error = await rejectionOf(call);
+    expect(error).toMatchObject({ code, limitMs: 70_000 });
+    expect((error as Error).message).toContain(' 70000 ms: ');
+  });
+});
+
+describe('streamTimeout() over a fetch that breaks the rules', () => {
+  const noStream = { ok: true, status: 200, headers: new Headers(), body: { pipe: () => undefined } };
+
+  // The guard used to throw beside the call: an unhandled rejection, and a caller who waited until a clock ended it.
+  it.each<[string, unknown, StreamTimeoutOptions]>([
+    ['nothing', undefined, {}],
+    ['null', null, {}],
+    ['nothing, with nothing held', undefined, { hold: 'headers' }],
+    ['a body that is no stream', noStream, {}],
+    ['a body that is no stream, with nothing held', noStream, { hold: 'headers' }],
+  ])('rejects with a TypeError for %s', async (_what, answer, options) => {
+    const clock = createFakeClock();
+    const caller = new AbortController();
+    const chain = streamTimeout({ clock, ...options })(async () => answer as Response);
+    const unhandled = await unhandledIn(async () => {
+      expect(await rejectionOf(chain(url, { signal: caller.signal }))).toBeInstanceOf(TypeError);
+    });
+    expect(unhandled).toEqual([]);
+    expect(clock.pendingTimers).toBe(0);
+    expect(listenersOf(caller.signal)).toBe(0);
+  });
+
+  /** What becomes of the text of a body with these chunks. */
+  async function textWith(options: StreamTimeoutOptions, ...chunks: unknown[]): Promise<unknown> {
+    const clock = createFakeClock();
+    const body = new ReadableStream({
+      pull: (sink) => {
+        if (chunks.length === 0) sink.close();
+        else sink.enqueue(chunks.shift());
+      },
+    });
+    let outcome: unknown;
+    const unhandled = await unhandledIn(async () => {
+      const call = streamTimeout({ clock, ...options })(async () => new Response(body))(url);
+      const reading = call.then((response) => response.text());
+      outcome = await clock.runUntil(reading).catch((error: unknown) => error);
+    });
+    expect(unhandled).toEqual([]);
+    expect(clock.pendingTimers).toBe(0);
+    return outcome;
+  }
+
+  // The same: a throw within the guard, and a text() that nothing ended.
+  it.each<[string, unknown]>([
+    ['a text', 'two'],
+    ['an empty text', ''],
+    ['a number', 5],
+    ['zero', 0],
+    ['an object', {}],
+    ['null', null],
+    ['undefined', undefined],
+  ])('makes text() reject when a chunk is no bytes but %s, wherever it comes', async (_what, chunk) => {
+    for (const options of [{}, { hold: 'headers' }] as const) {
+      expect(await textWith(options, bytesOf('one'), chunk, bytesOf('three'))).toBeInstanceOf(TypeError);
+      expect(await textWith(options, chunk, bytesOf('two'))).toBeInstanceOf(TypeError);
+    }
+  });
+});
+
+describe('streamTimeout() under a listener that throws', () => {
+  const mistake = new Error('a mistake in a listener');
+
+  /** A chain whose outermost layer makes a mistake at one of the two moments. */
+  async function open(moment: 'onCommitted' | 'onSettled', options: StreamTimeoutOptions, first: string) {
+    const clock = createFakeClock();
+    const source = createSource();
+    if (first) source.push(first);
+    const listening = defineMiddleware('listening', (call, next) => {
+      call.attempt[moment](() => {
+        throw mistake;
+      });
+      return next(call);
+    });
+    const chain = compose(listening, streamTimeout({ clock, ...options }))(async () => source.response());
+    return { clock, source, reading: chain(url).then((response) => response.text()) };
+  }
+
+  const whens: [string, StreamTimeoutOptions, string][] = [
+    ['at the first byte', {}, 'one'],
+    ['at the first byte, with nothing held', { hold: 'headers' }, 'one'],
+    ['at the end of an empty body', {}, ''],
+    ['at the end of an empty body, with nothing held', { hold: 'headers' }, ''],
+  ];
+
+  // The caller used to hang, and the mistake was an unhandled rejection.
+  it.each(whens)('rejects with its mistake %s', async (_when, options, first) => {
+    const unhandled = await unhandledIn(async () => {
+      const { clock, source, reading } = await open('onCommitted', options, first);
+      source.close();
+      expect(await rejectionOf(clock.runUntil(reading))).toBe(mistake);
+      expect(clock.pendingTimers).toBe(0);
+    });
+    expect(unhandled).toEqual([]);
+  });
+
+  // So it was at the end of the body.
+  it.each(whens)(
+    'lets nobody hang when it throws at the end of the body that begins %s',
+    async (_when, options, first) => {
+      const unhandled = await unhandledIn(async () => {
+        const { clock, source, reading } = await open('onSettled', options, first);
+        source.close();
+        expect([first, mistake]).toContain(await clock.runUntil(reading.catch((error: unknown) => error)));
+        expect(clock.pendingTimers).toBe(0);
+      });
+      expect(unhandled).toEqual([]);
+    },
+  );
+});
+
 describe('streamTimeout() holding the Response', () => {
   it('holds a 2xx to its first byte', async () => {
     const { clock, source, open } = guard();
@@ -347,6 +487,19 @@ describe('streamTimeout() holding the Response', () => {
     await clock.advance(1);
     expect(await rejectionOf(reading)).toMatchObject({ code: 'TIMEOUT_FIRST_TOKEN', committed: false });
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  // The clock used to begin anew with the first read, so that slow headers gave an answer more time than firstTokenMs.
+  it('counts in firstTokenMs what the headers took, and not the pause before the first read, with hold "headers"', async () => {
+    const clock = createFakeClock();
+    const late = { body: createSource().stream, delayMs: 50_000, clock };
+    const call = streamTimeout({ clock, hold: 'headers' })(createScriptedFetch(late))(url);
+    const response = await clock.runUntil(call);
+    await clock.advance(600_000);
+    const readingSince = clock.now();
+    const error = await rejectionOf(clock.runUntil(readerOf(response).read()));
+    expect(error).toMatchObject({ code: 'TIMEOUT_FIRST_TOKEN', limitMs: 180_000, committed: false });
+    expect(clock.now() - readingSince).toBe(130_000);
   });
 
   it('rejects, so that a retry can act, when the body breaks before its first byte', async () => {
@@ -725,7 +878,7 @@ describe('streamTimeout() and endings', () => {
 
   it('turns a loss in the answer into STREAM_RESET, with a cause that holds no address', async () => {
     const { clock, source, open } = guard({}, sse);
-    const response = await open('one');
+    const response = await open(event);
     const reader = readerOf(response);
     await reader.read();
     const reading = reader.read();
@@ -734,7 +887,7 @@ describe('streamTimeout() and endings', () => {
     source.fail(new TypeError(`terminated ${secret}`, { cause }));
     const error = await rejectionOf(reading);
     expect(error).toBeInstanceOf(StreamBrokenError);
-    expect(error).toMatchObject({ code: 'STREAM_RESET', receivedBytes: 3, committed: true });
+    expect(error).toMatchObject({ code: 'STREAM_RESET', receivedBytes: event.length, committed: true });
     expect((error as Error).cause).toMatchObject({ message: 'TypeError: Error ECONNRESET' });
     const { inspect } = await import('node:util');
     expect(inspect(error, { depth: 9, showHidden: true }) + JSON.stringify(error)).not.toMatch(
@@ -749,12 +902,12 @@ describe('streamTimeout() and endings', () => {
     ['a loss of an event stream is a reset, whatever the silence', sse, 100_000, 'STREAM_RESET'],
   ])('%s', async (_what, init, silentMs, code) => {
     const { clock, source, open } = guard({ idleMs: 200_000 }, init);
-    const reader = readerOf(await open('one'));
+    const reader = readerOf(await open(event));
     await reader.read();
     const reading = reader.read();
     await clock.advance(silentMs);
     source.fail(new TypeError('terminated'));
-    expect(await rejectionOf(reading)).toMatchObject({ code, committed: true, receivedBytes: 3 });
+    expect(await rejectionOf(reading)).toMatchObject({ code, committed: true, receivedBytes: event.length });
   });
 
   it('takes a loss after a minute of silence before the first byte for a timeout', async () => {
@@ -834,6 +987,359 @@ describe('streamTimeout() and endings', () => {
     const reading = { promise: (await open('one')).text() };
     for (let turn = 0; turn < 10; turn++) await collect();
     expect(await rejectionOf(clock.runUntil(reading.promise))).toHaveProperty('code', 'TIMEOUT_IDLE');
+  });
+});
+
+describe('streamTimeout() and event streams', () => {
+  const keepAlive = ': keep-alive\n\n';
+  const delta = 'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n';
+  const finish = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n';
+  const done = 'data: [DONE]\n\n';
+
+  /** All that a reader gets, and what ends it. */
+  async function drained(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<unknown[]> {
+    const seen: unknown[] = [];
+    try {
+      for (;;) {
+        const { done: isOver, value } = await reader.read();
+        if (isOver) return seen;
+        seen.push(textOf(value));
+      }
+    } catch (error) {
+      return [...seen, (error as { code?: unknown }).code];
+    }
+  }
+
+  it('holds one to its first event, and passes on what came before it as it came', async () => {
+    const { clock, source, open } = guard({}, sse);
+    const call = open();
+    const seen = look(call);
+    const before = [keepAlive, ': ke', 'ep-alive\r', '\n\r\n', 'retry: 1\n\n', 'data: o', 'ne\n'];
+    for (const text of before) {
+      source.push(text);
+      await clock.settle();
+      expect(seen.isSettled).toBe(false);
+    }
+    source.push('\n', 'data: two\n\n');
+    source.close();
+    expect(await drained(readerOf(await call))).toEqual([...before, '\n', 'data: two\n\n']);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('lets no keep-alive put off the clock of the first event, and tells of each', async () => {
+    const clock = createFakeClock();
+    const witness = watch(clock);
+    const source = createSource();
+    const chain = compose(witness.observed, streamTimeout({ clock }))(async () => source.response(sse));
+    const rejection = rejectionOf(chain(url));
+    for (let count = 0; count < 3; count++) {
+      await clock.advance(50_000);
+      source.push(keepAlive);
+    }
+    await clock.advance(30_000);
+    expect(await rejection).toMatchObject({
+      code: 'TIMEOUT_FIRST_TOKEN',
+      limitMs: 180_000,
+      receivedBytes: 3 * keepAlive.length,
+      keepAlives: 3,
+      committed: false,
+      message: 'Response brought no content within 180000 ms: 42 bytes and 3 keep-alives had arrived',
+    });
+    expect(witness.of('call.queued')).toEqual([{}]);
+    expect(witness.of('stream.keep-alive')).toEqual([
+      { keepAlives: 1, afterMs: 50_000 },
+      { keepAlives: 2, afterMs: 100_000 },
+      { keepAlives: 3, afterMs: 150_000 },
+    ]);
+  });
+
+  it('tells of keep-alives in the middle of an answer, and not that it is queued', async () => {
+    const clock = createFakeClock();
+    const witness = watch(clock);
+    const source = createSource();
+    const chain = compose(witness.observed, streamTimeout({ clock }))(async () => source.response(sse));
+    source.push(event);
+    const reader = readerOf(await chain(url));
+    source.push(keepAlive, keepAlive + keepAlive);
+    for (let read = 0; read < 3; read++) await reader.read();
+    expect(witness.of('call.queued')).toEqual([]);
+    expect(witness.of('stream.keep-alive')).toMatchObject([{ keepAlives: 1 }, { keepAlives: 3 }]);
+    await reader.cancel();
+  });
+
+  it.each([
+    ['STREAM_EMPTY', 'no byte', ''],
+    ['STREAM_EMPTY', 'blank lines', '\n\n\n'],
+    ['STREAM_EMPTY', 'keep-alives alone', keepAlive],
+    ['STREAM_EMPTY', '[DONE] alone', done],
+    ['STREAM_TRUNCATED', 'half an event', 'data: on'],
+    ['STREAM_FAILED', 'an error', 'data: {"error":{"message":"busy"}}\n\n'],
+  ])('is %s for %s, so that a retry can act', async (code, _what, text) => {
+    const clock = createFakeClock();
+    const fetch = createScriptedFetch();
+    fetch.always(() => new Response(text, sse));
+    const alone = streamTimeout({ clock })(fetch);
+    expect(await rejectionOf(alone(url))).toMatchObject({
+      code,
+      committed: false,
+      receivedBytes: text.length,
+    });
+    const twice = createScriptedFetch(
+      () => new Response(text, sse),
+      () => new Response(event, sse),
+    );
+    const chain = compose(retry({ clock, random: () => 0 }), streamTimeout({ clock }))(twice);
+    expect(await (await chain(url)).text()).toBe(event);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it.each([
+    ['a chat completion that is finished', delta + finish + done, undefined],
+    ['one that lacks [DONE]', delta + finish, undefined],
+    ['one that lacks the finish', delta + done, undefined],
+    ['one that lacks both', delta, 'STREAM_TRUNCATED'],
+    ['events of another kind', event, undefined],
+    ['an error in the middle', `${event}data: {"error":"busy"}\n\n`, 'STREAM_FAILED'],
+  ])('judges the end of %s', async (_what, text, code) => {
+    for (const pieces of [[text], text.split(/(?<=\n\n)/), [...text]]) {
+      const { source, open, clock } = guard({}, sse);
+      source.push(...pieces);
+      source.close();
+      const seen = await drained(readerOf(await open()));
+      const told = code === undefined ? seen : seen.slice(0, -1);
+      expect(told.join('')).toBe(text);
+      if (code !== undefined) expect(seen.at(-1)).toBe(code);
+      expect(clock.pendingTimers).toBe(0);
+    }
+  });
+
+  it('ends at [DONE], though the body goes on, and reads on for a moment', async () => {
+    const { clock, source, open } = guard({}, sse);
+    const reader = readerOf(await open(delta + finish));
+    source.push(`${done}: bye\n\n`);
+    expect(await drained(reader)).toEqual([delta + finish, `${done}: bye\n\n`]);
+    source.push('more');
+    await clock.advance(249);
+    expect(source.cancels).toEqual([]);
+    await clock.advance(1);
+    expect(source.cancels).toHaveLength(1);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('reads no more than 64 KiB after [DONE]', async () => {
+    const { clock, source, open } = guard({}, sse);
+    const text = open(delta + finish + done).then((response) => response.text());
+    for (let kib = 0; kib < 80; kib++) source.push(new Uint8Array(1024));
+    expect(await text).toBe(delta + finish + done);
+    await clock.settle();
+    expect(source.cancels).toHaveLength(1);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it.each(['close', 'fail'] as const)('lets go after [DONE] when the body does: %s', async (how) => {
+    const { clock, source, open } = guard({}, sse);
+    const text = open(delta + finish + done).then((response) => response.text());
+    expect(await text).toContain('[DONE]');
+    source[how](new TypeError('terminated'));
+    await clock.settle();
+    expect(source.cancels).toEqual([]);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  // The rest of the chunk, behind a buffer of the reader's own, was thrown away with the error.
+  it.each(['bytes', undefined] as const)('gives all that came before the error, of type %s', async (type) => {
+    const failure = 'data: {"error":"busy"}\n\n';
+    for (const pieces of [[event, failure], [event + failure]]) {
+      const { source, open } = guard({}, sse, type);
+      source.push(...pieces);
+      const { body } = await open();
+      let text = '';
+      let error: unknown;
+      if (type) {
+        const reader = (body as ReadableStream<Uint8Array>).getReader({ mode: 'byob' });
+        try {
+          for (;;) text += textOf((await reader.read(new Uint8Array(4))).value);
+        } catch (thrown) {
+          error = thrown;
+        }
+      } else {
+        const seen = await drained((body as ReadableStream<Uint8Array>).getReader());
+        error = { code: seen.pop() };
+        text = seen.join('');
+      }
+      expect(text).toBe(event + failure);
+      expect(error).toHaveProperty('code', 'STREAM_FAILED');
+    }
+  });
+
+  it.each(['text', 'json', 'arrayBuffer', 'clone'] as const)(
+    'fails %s() of an answer that failed',
+    async (method) => {
+      const { source, open } = guard({}, sse);
+      source.push(`${event}data: {"error":"busy"}\n\n`);
+      const response = await open();
+      const reading = method === 'clone' ? response.clone().text() : response[method]();
+      expect(await rejectionOf(reading)).toHaveProperty('code', 'STREAM_FAILED');
+    },
+  );
+
+  it('fails a read beside that of the last chunk', async () => {
+    const { source, open } = guard({}, sse);
+    const reader = readerOf(await open(event));
+    await reader.read();
+    const reads = [reader.read(), reader.read()];
+    const rejection = rejectionOf(reads[1] as Promise<unknown>);
+    source.push('data: {"error":"busy"}\n\n');
+    expect(textOf((await reads[0])?.value)).toContain('busy');
+    expect(await rejection).toMatchObject({ code: 'STREAM_FAILED', committed: true });
+    expect(await rejectionOf(reader.closed)).toHaveProperty('code', 'STREAM_FAILED');
+  });
+
+  it('hands one over that is held too long, with an event', async () => {
+    const clock = createFakeClock();
+    const witness = watch(clock);
+    const source = createSource();
+    const guarded = streamTimeout({ clock, maxHoldBytes: 100 });
+    const chain = compose(witness.observed, guarded)(async () => source.response(sse));
+    const call = chain(url);
+    const seen = look(call);
+    source.push(`: ${'x'.repeat(96)}\n\n`); // one hundred in all
+    await clock.settle();
+    expect(seen.isSettled).toBe(false);
+    source.push(':');
+    const response = await call;
+    expect(witness.of('stream.unheld')).toEqual([{ heldBytes: 101 }]);
+    expect(witness.of('stream.first-token')).toHaveLength(1);
+    const text = rejectionOf(response.text());
+    await clock.advance(60_000);
+    expect(await text).toMatchObject({ code: 'TIMEOUT_IDLE', committed: true });
+  });
+
+  // Each chunk that was held came in a call within the call for the one before.
+  it('gives the text of very many chunks that were held', async () => {
+    const { source, open } = guard({}, sse);
+    const call = open();
+    for (let count = 0; count < 20_000; count++) source.push(':\n\n');
+    source.push(event);
+    const text = (await call).text();
+    source.close();
+    expect(await text).toHaveLength(60_000 + event.length);
+  });
+
+  it('takes no silence for one that keep-alives broke', async () => {
+    const { clock, source, open } = guard();
+    const rejection = rejectionOf(open());
+    for (let count = 0; count < 4; count++) {
+      await clock.advance(30_000);
+      source.push('\n');
+    }
+    await clock.settle();
+    source.fail(new TypeError('terminated'));
+    expect(await rejection).toMatchObject({ code: 'STREAM_RESET', keepAlives: 4, committed: false });
+  });
+});
+
+describe('streamTimeout() and a detector of one’s own', () => {
+  /** Content begins with "a", the caller may have it with "b", "!" is the end and "?" a failure. */
+  function letters(): ProgressDetector {
+    const seen = { text: '' };
+    return {
+      get isCommitted() {
+        return seen.text.includes('b');
+      },
+      get hasContent() {
+        return seen.text.includes('a');
+      },
+      get isDone() {
+        return seen.text.endsWith('!');
+      },
+      get fault() {
+        return seen.text.endsWith('?') ? ('STREAM_MALFORMED' as const) : undefined;
+      },
+      get keepAlives() {
+        return seen.text.split('.').length - 1;
+      },
+      push(chunk) {
+        seen.text += textOf(chunk);
+        return textOf(chunk) !== '.';
+      },
+      end: () => (seen.text.endsWith('!') ? undefined : 'STREAM_TRUNCATED'),
+    };
+  }
+
+  it('is given the Response and the call', () => {
+    const given: unknown[] = [];
+    const response = createSource().response(sse);
+    const detect = (...args: unknown[]) => {
+      given.push(...args);
+      return letters();
+    };
+    void streamTimeout({ clock: createFakeClock(), detect })(async () => response)(url, post);
+    return Promise.resolve().then(() => {
+      expect(given[0]).toBe(response);
+      expect(given[1]).toMatchObject({ url, method: 'POST' });
+    });
+  });
+
+  it('holds as long as it says, by the silences of what has begun', async () => {
+    const { clock, source, open } = guard({ detect: letters });
+    const call = open();
+    source.push('x');
+    await clock.advance(179_999);
+    source.push('a');
+    for (let minute = 0; minute < 10; minute++) {
+      await clock.advance(59_999);
+      source.push('x');
+    }
+    await clock.advance(59_999);
+    source.push('b');
+    const response = await call;
+    source.push('!');
+    expect(await response.text()).toBe(`xa${'x'.repeat(10)}b!`);
+    await clock.advance(250);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it.each([
+    ['TIMEOUT_FIRST_TOKEN', 'nothing has begun', '.', 180_000],
+    ['TIMEOUT_IDLE', 'it has begun', 'a', 60_000],
+  ])('is %s before commit when %s', async (code, _what, text, limitMs) => {
+    const { clock, source, open } = guard({ detect: letters });
+    const startedAt = clock.now();
+    source.push(text);
+    expect(await rejectionOf(clock.runUntil(open()))).toMatchObject({ code, limitMs, committed: false });
+    expect(clock.now() - startedAt).toBe(limitMs);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('lets keep-alives put off no clock of what has begun', async () => {
+    const { clock, source, open } = guard({ detect: letters });
+    const rejection = rejectionOf(open('a'));
+    await clock.advance(40_000);
+    source.push('.');
+    await clock.advance(20_000);
+    expect(await rejection).toMatchObject({ code: 'TIMEOUT_IDLE', keepAlives: 1, committed: false });
+  });
+
+  it.each([
+    ['b?', true],
+    ['a?', false],
+  ])('fails "%s" after commit: %s', async (text, committed) => {
+    const { source, open } = guard({ detect: letters });
+    source.push(text);
+    const failing = open().then((response) => {
+      expect(committed).toBe(true);
+      return response.text();
+    });
+    expect(await rejectionOf(failing)).toMatchObject({ code: 'STREAM_MALFORMED', committed });
+  });
+
+  it('is TIMEOUT_IDLE when what has begun is lost after a minute of silence', async () => {
+    const { clock, source, open } = guard({ detect: letters, idleMs: 100_000 });
+    const rejection = rejectionOf(open('a'));
+    await clock.advance(70_000);
+    source.fail(new TypeError('terminated'));
+    expect(await rejection).toMatchObject({ code: 'TIMEOUT_IDLE', limitMs: 70_000, committed: false });
   });
 });
 

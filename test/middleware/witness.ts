@@ -64,6 +64,20 @@ export function settlesBeforeTimer(promise: Promise<unknown>): Promise<boolean> 
   return Promise.race([settled, new Promise<boolean>((resolve) => setTimeout(resolve, 0, false))]);
 }
 
+/** The rejections that nobody has handled when `run` is over. */
+export async function unhandledIn(run: () => Promise<unknown>): Promise<unknown[]> {
+  const reasons: unknown[] = [];
+  const note = (reason: unknown) => void reasons.push(reason);
+  process.on('unhandledRejection', note);
+  try {
+    await run();
+    await new Promise((resolve) => setImmediate(resolve)); // they are told after all microtasks
+    return reasons;
+  } finally {
+    process.off('unhandledRejection', note);
+  }
+}
+
 /** Collects garbage, and lets finalizers and sockets have their turn, until `isDone` or until it is clear that it never will be. */
 export async function collectUntil(isDone: () => boolean): Promise<boolean> {
   for (let turn = 0; turn < 100 && !isDone(); turn++) await collect();

@@ -1,4 +1,10 @@
-import { circuitBreaker, type FetchLike, type Middleware, payloadSchema } from 'breakwater';
+import {
+  circuitBreaker,
+  type FetchLike,
+  type Middleware,
+  payloadSchema,
+  type StandardSchema,
+} from 'breakwater';
 import {
   type AnswerError,
   type CallOptions,
@@ -8,6 +14,7 @@ import {
   type ChatCompletion,
   type ChatMessage,
   type ChatRequest,
+  type ChatStream,
   type ConnectionError,
   type ContentPart,
   type chatAnswerSchema,
@@ -25,18 +32,22 @@ import {
   deepseek,
   type ErrorBody,
   type errorBodySchema,
+  type InvalidAnswer,
   isBreakwaterError,
+  type JsonCompletion,
+  type JsonOptions,
   KNOWN_MODELS,
   MAX_OUTPUT_TOKENS,
   RETIRED_FROM_MS,
   RETIRED_MODELS,
+  type StreamOptions,
   type ToolCall,
   type ToolCallDelta,
   type Usage,
   type Verdict,
 } from 'breakwater/deepseek';
 import type { KyInstance } from 'ky';
-import type * as v from 'valibot';
+import * as v from 'valibot';
 import { describe, expectTypeOf, it } from 'vitest';
 
 describe('createDeepSeek()', () => {
@@ -53,9 +64,93 @@ describe('createDeepSeek()', () => {
   it('chats, streams, and leaves the rest to ky', () => {
     expectTypeOf<DeepSeek['chat']>().parameters.toEqualTypeOf<[ChatRequest, (CallOptions | undefined)?]>();
     expectTypeOf<DeepSeek['chat']>().returns.toEqualTypeOf<Promise<ChatCompletion>>();
-    expectTypeOf<DeepSeek['stream']>().returns.toEqualTypeOf<AsyncGenerator<ChatChunk, void, undefined>>();
+    expectTypeOf<DeepSeek['stream']>().parameters.toEqualTypeOf<
+      [ChatRequest, (StreamOptions | undefined)?]
+    >();
+    expectTypeOf<DeepSeek['stream']>().returns.toEqualTypeOf<ChatStream>();
     expectTypeOf<DeepSeek['http']>().toEqualTypeOf<KyInstance>();
     expectTypeOf<CallOptions>().toEqualTypeOf<{ readonly signal?: AbortSignal | undefined }>();
+  });
+
+  it('bounds single events, for all calls or for one', () => {
+    expectTypeOf<{ apiKey: string; maxEventBytes: number }>().toExtend<DeepSeekClientOptions>();
+    expectTypeOf<{ maxEventBytes: number; resume: { maxResumes: number } }>().toExtend<StreamOptions>();
+    expectTypeOf<{ resume: true }>().not.toExtend<StreamOptions>();
+    expectTypeOf<{ resume: object }>().not.toExtend<StreamOptions>();
+    expectTypeOf<StreamOptions>().toExtend<CallOptions>();
+  });
+});
+
+describe('stream()', () => {
+  it('gives pieces, the text, the whole, or a stream', () => {
+    expectTypeOf<ChatStream>().toExtend<AsyncIterable<ChatChunk>>();
+    expectTypeOf<ChatStream>().toExtend<AsyncIterator<ChatChunk, undefined>>();
+    expectTypeOf<ChatStream['text']>().returns.toEqualTypeOf<Promise<string>>();
+    expectTypeOf<ChatStream['final']>().returns.toEqualTypeOf<Promise<ChatCompletion>>();
+    expectTypeOf<ChatStream['toReadableStream']>().returns.toEqualTypeOf<ReadableStream<Uint8Array>>();
+    expectTypeOf<ReturnType<ChatStream['toReadableStream']>>().toExtend<BodyInit>();
+    expectTypeOf<Awaited<ReturnType<ChatStream['next']>>>().toEqualTypeOf<
+      IteratorResult<ChatChunk, undefined>
+    >();
+  });
+});
+
+describe('json()', () => {
+  const json = {} as DeepSeek['json'];
+  const request = {} as ChatRequest;
+
+  it('gives what the schema makes of the answer', () => {
+    const schema = v.pipe(
+      v.object({ at: v.string(), tags: v.optional(v.array(v.string()), []) }),
+      v.transform(({ at, tags }) => ({ at: Number(at), tags })),
+    );
+    expectTypeOf(json(schema, request)).resolves.toEqualTypeOf<
+      JsonCompletion<{ at: number; tags: string[] }>
+    >();
+    const slow = v.objectAsync({ at: v.string() });
+    expectTypeOf(json(slow, request)).resolves.toEqualTypeOf<JsonCompletion<{ at: string }>>();
+    expectTypeOf<JsonCompletion<7>['value']>().toEqualTypeOf<7>();
+    expectTypeOf<JsonCompletion<7>>().toExtend<ChatCompletion>();
+  });
+
+  it('takes any Standard Schema, also one that tells its types nowhere but in its results', () => {
+    interface StandardSchemaV1<Input, Output> {
+      readonly '~standard': {
+        readonly version: 1;
+        readonly vendor: string;
+        readonly validate: (
+          value: unknown,
+          options?: { readonly libraryOptions?: Record<string, unknown> | undefined },
+        ) =>
+          | { readonly value: Output; readonly issues?: undefined }
+          | {
+              readonly issues: readonly {
+                readonly message: string;
+                readonly path?: readonly PropertyKey[];
+              }[];
+            };
+        readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+      };
+    }
+    expectTypeOf(json({} as StandardSchemaV1<string, Date>, request)).resolves.toEqualTypeOf<
+      JsonCompletion<Date>
+    >();
+    const own = { '~standard': { version: 1, vendor: 'own', validate: () => ({ value: 7 }) } } as const;
+    expectTypeOf(json(own, request)).resolves.toEqualTypeOf<JsonCompletion<number>>();
+    expectTypeOf(json({} as StandardSchema, request)).resolves.toEqualTypeOf<JsonCompletion<unknown>>();
+    expectTypeOf<object>().not.toExtend<Parameters<typeof json>[0]>();
+  });
+
+  it('lets one request be repaired, at once or later', () => {
+    expectTypeOf<JsonOptions>().toExtend<CallOptions>();
+    expectTypeOf<NonNullable<JsonOptions['onInvalid']>>().parameters.toEqualTypeOf<[InvalidAnswer]>();
+    expectTypeOf<InvalidAnswer>().toEqualTypeOf<{
+      readonly error: AnswerError;
+      readonly request: ChatRequest;
+    }>();
+    expectTypeOf<{ onInvalid: (invalid: InvalidAnswer) => ChatRequest }>().toExtend<JsonOptions>();
+    expectTypeOf<{ onInvalid: () => Promise<undefined> }>().toExtend<JsonOptions>();
+    expectTypeOf<{ onInvalid: () => string }>().not.toExtend<JsonOptions>();
   });
 });
 
@@ -112,7 +207,10 @@ describe('what comes back', () => {
     expectTypeOf<ChatCompletion['content']>().toBeString();
     expectTypeOf<ChatCompletion['usage']>().toEqualTypeOf<Usage | undefined>();
     expectTypeOf<ChatCompletion['toolCalls'][number]>().toEqualTypeOf<ToolCall>();
-    expectTypeOf<ChatChunk['toolCalls'][number]>().toEqualTypeOf<ToolCallDelta>();
+    expectTypeOf<ChatChunk['toolCalls'][number]>().toEqualTypeOf<ToolCall>();
+    type Choice = NonNullable<ChatAnswerChunk['choices']>[number];
+    type Deltas = NonNullable<NonNullable<Choice['delta']>['tool_calls']>;
+    expectTypeOf<Deltas[number]>().toEqualTypeOf<ToolCallDelta>();
     expectTypeOf<ChatCompletion['raw']>().toEqualTypeOf<ChatAnswer>();
     expectTypeOf<ChatChunk['raw']>().toEqualTypeOf<ChatAnswerChunk>();
     expectTypeOf<Usage['total_tokens']>().toEqualTypeOf<number | undefined>();
@@ -139,6 +237,7 @@ describe('what is thrown', () => {
           expectTypeOf(thrown).toEqualTypeOf<ConnectionError>();
           return thrown.message;
         case 'ANSWER_EMPTY':
+        case 'ANSWER_CUT':
         case 'ANSWER_UNPARSABLE':
         case 'ANSWER_INVALID':
           expectTypeOf(thrown).toEqualTypeOf<AnswerError>();
@@ -152,10 +251,12 @@ describe('what is thrown', () => {
         case 'TIMEOUT_FIRST_TOKEN':
         case 'TIMEOUT_IDLE':
         case 'TIMEOUT_TOTAL':
+        case 'STREAM_EMPTY':
         case 'STREAM_RESET':
         case 'STREAM_TRUNCATED':
         case 'STREAM_FAILED':
         case 'STREAM_MALFORMED':
+        case 'STREAM_OVERFLOW':
           return thrown.name;
         default:
           expectTypeOf(thrown).toBeNever();

@@ -25,7 +25,9 @@ type Code =
   | 'STREAM_RESET'
   | 'STREAM_TRUNCATED'
   | 'STREAM_FAILED'
-  | 'STREAM_MALFORMED';
+  | 'STREAM_MALFORMED'
+  | 'STREAM_EMPTY'
+  | 'STREAM_OVERFLOW';
 
 describe('MiddlewareError', () => {
   test('is one of these classes, with one of these codes', () => {
@@ -60,6 +62,8 @@ describe('MiddlewareError', () => {
         case 'STREAM_TRUNCATED':
         case 'STREAM_FAILED':
         case 'STREAM_MALFORMED':
+        case 'STREAM_EMPTY':
+        case 'STREAM_OVERFLOW':
           expectTypeOf(error).toEqualTypeOf<StreamBrokenError>();
           return `${error.receivedBytes}`;
       }
@@ -102,11 +106,12 @@ describe('The errors', () => {
     expectTypeOf<StreamTimeoutError>().toExtend<StreamProgress>();
     expectTypeOf<StreamBrokenError>().toExtend<StreamProgress>();
     expectTypeOf<StreamProgress['receivedBytes']>().toEqualTypeOf<number>();
+    expectTypeOf<StreamProgress['keepAlives']>().toEqualTypeOf<number>();
     expectTypeOf<StreamProgress['committed']>().toEqualTypeOf<boolean>();
   });
 
   test('can be made in the tests of others', () => {
-    const progress: StreamProgress = { receivedBytes: 0, committed: false };
+    const progress: StreamProgress = { receivedBytes: 0, keepAlives: 0, committed: false };
     expectTypeOf(AuthCheckError).toBeConstructibleWith('AUTH_MISSING', 'Request has no key');
     expectTypeOf(PayloadError).toBeConstructibleWith([{ path: 'model', message: 'is missing' }]);
     expectTypeOf(CircuitOpenError).toBeConstructibleWith('key', undefined);

@@ -18,6 +18,10 @@ describe('ChainEvent', () => {
         case 'breaker.probed':
         case 'breaker.closed':
         case 'stream.first-token':
+        case 'stream.keep-alive':
+        case 'stream.unheld':
+        case 'stream.resumed':
+        case 'call.queued':
         case 'fallback.advanced':
         case 'payload.skipped':
         case 'payload.advice':

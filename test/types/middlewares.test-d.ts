@@ -17,6 +17,7 @@ import {
   observe,
   type PayloadIssue,
   type PayloadSchemaOptions,
+  type ProgressDetector,
   payloadSchema,
   type Random,
   RETRY_BUDGET_DEFAULTS,
@@ -30,6 +31,7 @@ import {
   type StandardIssue,
   type StandardResult,
   type StandardSchema,
+  type StreamFault,
   type StreamTimeoutOptions,
   streamTimeout,
 } from 'breakwater';
@@ -199,6 +201,16 @@ describe('streamTimeout()', () => {
     expectTypeOf(streamTimeout).returns.toEqualTypeOf<Middleware>();
     expectTypeOf<StreamTimeoutOptions['hold']>().toEqualTypeOf<'first-token' | 'headers' | undefined>();
     streamTimeout({ limitsFor: ({ method }) => (method === 'POST' ? { idleMs: 1 } : undefined) });
+    const detector: ProgressDetector = {
+      isCommitted: true,
+      isDone: false,
+      fault: undefined,
+      keepAlives: 0,
+      push: (chunk) => chunk.length > 0,
+      end: () => undefined,
+    };
+    streamTimeout({ detect: ({ ok }, { url }) => (ok && url ? detector : { ...detector, isDone: true }) });
+    expectTypeOf<ProgressDetector['fault']>().toEqualTypeOf<StreamFault | undefined>();
     // @ts-expect-error: there is no such clock
     streamTimeout({ limitsFor: () => ({ timeoutMs: 1 }) });
   });
