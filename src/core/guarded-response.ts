@@ -1,11 +1,13 @@
 /** @module A Response with another body that is otherwise the one that came. `new Response` forgets where an answer came from, and code above us asks. */
 
+import { type Sink, textOf } from './sink.ts';
+
 /** Whoever guards a stream. */
 interface Guard {
   /** Whether the body has ended, whichever way. */
   readonly isOver: boolean;
-  /** Reads the whole body as text; the reader keeps the stream locked, and alive. */
-  text(reader: ReadableStreamDefaultReader): Promise<string>;
+  /** Gives data to whoever asks. */
+  pull(sink: Sink): void;
   /** Nobody has the stream any more. */
   abandon(): void;
 }
@@ -65,7 +67,7 @@ export class GuardedResponse extends Response {
     const { body } = this;
     if (!this.#guard || this.#guard.isOver || this.bodyUsed || !body || body.locked) return super.text();
     this.#isRead = true;
-    return this.#guard.text(body.getReader());
+    return textOf(this.#guard, body.getReader());
   }
 
   override json(): Promise<unknown> {

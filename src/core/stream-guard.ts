@@ -9,8 +9,9 @@ import type { Clock } from './clock.ts';
 import { isBreakwaterError, StreamBrokenError, type StreamProgress, StreamTimeoutError } from './errors.ts';
 import type { Settlement } from './events.ts';
 import { GuardedResponse, isByteStream, isGuardable, stopWatching, watchOver } from './guarded-response.ts';
+import { lostBody } from './lost-body.ts';
 import { isEventStream, type ProgressDetector } from './progress.ts';
-import { close, drain, type Sink, textOf } from './sink.ts';
+import { close, drain, type Sink } from './sink.ts';
 import { StreamClocks, type StreamLimits } from './stream-clocks.ts';
 
 /** What a guard goes by. */
@@ -20,12 +21,6 @@ export interface GuardSettings extends StreamLimits {
   readonly detect: (response: Response, call: Call) => ProgressDetector;
   readonly clock: Clock;
 }
-
-/**
- * A body that is lost after this much silence was lost to a clock that is not ours: Node ends one at 300 s, proxies at 60 s. It counts as a
- * timeout, which is repeated once, and not as a network error, which would be repeated for as long again and again.
- */
-const SILENCE_MS = 60_000;
 
 /** Guards one attempt. */
 export class StreamGuard {
@@ -38,7 +33,8 @@ export class StreamGuard {
   #receivedBytes = 0;
   #keepAlives = 0;
   #isEventStream = false;
-  #over = false;
+  /** Whether the body has ended, whichever way. */
+  isOver = false;
   /** Not the attempt's: a middleware may make a second try with the same call. */
   #committed = false;
   #detector: ProgressDetector | undefined;
@@ -72,12 +68,23 @@ export class StreamGuard {
     this.#clocks.start();
     return new Promise((resolve, reject) => {
       this.#caller = { resolve, reject };
-      this.#send(next).catch((error) => this.#fail(error));
+      this.#trying(() => {
+        const sent = next(this.#call.with({ signal: this.#upstream.signal }));
+        sent.then(
+          (response) => this.#trying(() => this.#arrived(response)),
+          (error) => this.#fail(error),
+        );
+      });
     });
   }
 
-  async #send(next: (call: Call) => Promise<Response>): Promise<void> {
-    this.#arrived(await next(this.#call.with({ signal: this.#upstream.signal })));
+  /** Whatever is thrown on the way ends the call: a fetch below may give what is no Response, and a detector is the user's. */
+  #trying(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** The caller aborts. */
@@ -96,7 +103,7 @@ export class StreamGuard {
     const chunk = this.#chunks.pop();
     if (chunk) sink.enqueue(chunk);
     else if (this.#error !== undefined) sink.error(this.#error);
-    else if (this.#over) close(sink);
+    else if (this.isOver) close(sink);
     else if (!this.#pending) {
       this.#pending = sink; // of two reads side by side the second gets its turn after the first
       this.#clocks.awaitData(this.#hasBegun);
@@ -112,22 +119,14 @@ export class StreamGuard {
 
   /** The caller has dropped the Response, so nobody will read on. */
   abandon(): void {
-    if (this.#over) return;
+    if (this.isOver) return;
     this.#end({ outcome: 'abandoned' });
     this.#reader?.cancel().catch(() => {});
   }
 
-  get isOver(): boolean {
-    return this.#over;
-  }
-
-  text(reader: ReadableStreamDefaultReader): Promise<string> {
-    return textOf(this, reader);
-  }
-
   #arrived(response: Response): void {
     const { attempt, method } = this.#call;
-    if (this.#over) return attempt.discard(response);
+    if (this.isOver) return attempt.discard(response);
     if (!isGuardable(response) || method === 'HEAD') return this.#letGo(response);
     attempt.claim();
     const body = response.body as ReadableStream<Uint8Array>;
@@ -155,7 +154,7 @@ export class StreamGuard {
   #handOver(response: Response): void {
     this.#held = undefined;
     this.#chunks.reverse();
-    if (!this.#over) this.#clocks.rest(this.#committed);
+    if (!this.isOver) this.#clocks.rest(this.#committed);
     const stream = new ReadableStream(this as UnderlyingByteSource, { highWaterMark: 0 });
     void watchOver(stream, this);
     this.#give(new GuardedResponse(stream, response, this));
@@ -171,7 +170,7 @@ export class StreamGuard {
   }
 
   readonly #took = (result: ReadableStreamReadResult<Uint8Array>): void => {
-    if (this.#over) return;
+    if (this.isOver) return;
     try {
       this.#take(result);
     } catch (error) {
@@ -249,12 +248,9 @@ export class StreamGuard {
   }
 
   readonly #lost = (error: unknown): void => {
-    const { silentMs } = this.#clocks;
+    const silentMs = this.#isEventStream ? 0 : this.#clocks.silentMs;
     const code = this.#hasBegun ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
-    if (isBreakwaterError(error)) this.#fail(error);
-    else if (silentMs < SILENCE_MS || this.#isEventStream)
-      this.#fail(new StreamBrokenError('STREAM_RESET', this.#progress(), error));
-    else this.#fail(new StreamTimeoutError(code, Math.round(silentMs), this.#progress()));
+    this.#fail(isBreakwaterError(error) ? error : lostBody(error, silentMs, code, this.#progress()));
   };
 
   #commit(): void {
@@ -275,7 +271,7 @@ export class StreamGuard {
 
   /** The answer cannot go on: whoever waits for it is told at once, and what is below is aborted. */
   #fail(error: unknown, settlement: Settlement = { outcome: 'failed', error }): void {
-    if (this.#over) return;
+    if (this.isOver) return;
     this.#close();
     this.#stop(error);
     this.#chunks.length = 0;
@@ -292,13 +288,13 @@ export class StreamGuard {
   }
 
   #end(settlement: Settlement): void {
-    if (this.#over) return;
+    if (this.isOver) return;
     this.#close();
     this.#call.attempt.settle(settlement);
   }
 
   #close(): void {
-    this.#over = true;
+    this.isOver = true;
     this.#clocks.stop();
     this.#call.signal?.removeEventListener('abort', this);
     stopWatching(this);

@@ -274,7 +274,7 @@ export class LiveChatStream implements ChatStream {
   readonly #broken = (
     code: StreamBrokenError['code'],
     cause?: unknown,
-    finishReason?: string,
+    finishReason: string | undefined = this.#transcript.finishReason,
   ): StreamBrokenError => {
     const { receivedBytes = 0, keepAlives = 0 } = this.#events ?? {};
     const committed = this.#transcript.hasContent;

@@ -9,7 +9,7 @@ import type { Call } from '../core/call.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import { PayloadError, type PayloadIssue } from '../core/errors.ts';
 import { aFunction, check, type Rule, readOptions } from '../core/options.ts';
-import type { StandardIssue, StandardResult, StandardSchema } from '../core/standard-schema.ts';
+import { isSchema, type StandardResult, type StandardSchema, shownIssue } from '../core/standard-schema.ts';
 import type { Middleware } from '../core/types.ts';
 
 /** What {@link payloadSchema} is told. */
@@ -72,7 +72,7 @@ export function payloadSchema(schemaOrOptions: StandardSchema | PayloadSchemaOpt
       return next(call);
     }
     const proceed = ({ issues }: StandardResult): Promise<Response> => {
-      if (issues) throw new PayloadError(issues.map((issue) => toPayloadIssue(issue, payload)));
+      if (issues) throw new PayloadError(issues.map((issue) => shownIssue(issue, payload)));
       const advice = advise?.(payload) ?? [];
       if (advice.length > 0) call.context.emit?.({ type: 'payload.advice', issues: advice });
       return next(call);
@@ -82,31 +82,5 @@ export function payloadSchema(schemaOrOptions: StandardSchema | PayloadSchemaOpt
   };
   return defineMiddleware('payloadSchema', (call, next) =>
     call.request ? loadBody(call).then((loaded) => validate(loaded, next)) : validate(call, next),
-  );
-}
-
-function isSchema(value: unknown): value is StandardSchema {
-  const standard = (value as Partial<StandardSchema> | null | undefined)?.['~standard'];
-  return typeof standard?.validate === 'function';
-}
-
-function toPayloadIssue({ path = [], message }: StandardIssue, payload: unknown): PayloadIssue {
-  let value = payload;
-  let shownPath = '';
-  for (const step of path) {
-    const key = typeof step === 'object' ? step.key : step;
-    value = Object(value)[key];
-    shownPath += typeof key === 'number' ? `[${key}]` : `.${String(key)}`;
-  }
-  return { path: shownPath.replace(/^\./, ''), message: withoutValue(message, value) };
-}
-
-/** Many schema libraries repeat the refused value in the message, some without escaping it, and a body must not get into a log. */
-function withoutValue(message: string, value: unknown): string {
-  if (typeof value !== 'string')
-    return message.replaceAll(`received ${value}`, 'received …').replaceAll(`was ${value}`, 'was …');
-  return [JSON.stringify(value), `"${value}"`, `'${value}'`, `\`${value}\``].reduce(
-    (masked, quoted) => masked.replaceAll(quoted, '"…"'),
-    value.length > 8 ? message.replaceAll(value, '…') : message,
   );
 }
