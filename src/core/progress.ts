@@ -90,16 +90,27 @@ export class EventStreamDetector implements ProgressDetector {
   #line = '';
   #isData: boolean | undefined;
   #data: string | undefined;
+  /** How the pieces of this answer end, and how many more may be looked at to find out. */
+  #tail: Uint8Array | undefined;
+  #lessons = 8;
   /** A line ended with a CR at the end of a chunk: an LF at the beginning of the next belongs to it. */
   #endedWithCr = false;
 
   push(chunk: Uint8Array): boolean {
     const isFresh = this.#line === '' && this.#data === undefined && !this.#endedWithCr;
-    if (this.isCommitted && isFresh && isOneDelta(chunk)) {
-      this.#isChat = true;
-      return true;
-    }
-    return this.#scan(this.#decoder.decode(chunk, STREAMING));
+    if (this.isCommitted && isFresh && this.#tail && isOneEvent(chunk, this.#tail)) return true;
+    const text = this.#decoder.decode(chunk, STREAMING);
+    if (isFresh && this.#lessons > 0) this.#learn(chunk, text);
+    return this.#scan(text);
+  }
+
+  /** Each service ends the pieces of an unfinished chat completion in one way of its own. */
+  #learn(chunk: Uint8Array, text: string): void {
+    this.#lessons--;
+    const [tail] = UNFINISHED.exec(text) ?? [];
+    if (!tail) return;
+    this.#isChat = true;
+    this.#tail = chunk.slice(-tail.length);
   }
 
   end(): StreamFault | undefined {
@@ -175,26 +186,13 @@ function lineEnd(text: string, from: number, hasCr: boolean): number {
   return cr < 0 || (lf >= 0 && lf < cr) ? lf : cr;
 }
 
-/**
- * Whether a chunk is exactly one event, of a chat completion that goes on: it begins like `data: {`, ends like `"finish_reason":null}]}` with an
- * empty line, and has no other line. Nearly all are, and to see that much is all that they need. The key is told from the `stop_reason` that
- * vLLM puts last into the piece that ends an answer.
- */
-function isOneDelta(chunk: Uint8Array): boolean {
-  const end = chunk.length;
-  return (
-    chunk[end - 1] === 0x0a &&
-    chunk[end - 2] === 0x0a &&
-    chunk[0] === 0x64 && // d
-    chunk[4] === 0x3a && // :
-    chunk[6] === 0x7b && // {
-    chunk[end - 24] === 0x66 && // f
-    chunk[end - 19] === 0x68 && // h
-    chunk[end - 14] === 0x73 && // s
-    chunk[end - 12] === 0x6e && // n
-    chunk[end - 10] === 0x3a && // :
-    chunk[end - 9] === 0x6e && // n
-    chunk[end - 3] === 0x7d && // }
-    chunk.indexOf(0x0a) === end - 2
-  );
+/** The end of an event that holds a piece of an unfinished chat completion; in ASCII, so that its letters are its bytes. */
+const UNFINISHED = /"finish_reason": ?null[ -~]*\n\n$/;
+
+/** Whether a chunk is exactly one event that ends like the one that was learned from: nearly all do, and to see that much is all that they need. */
+function isOneEvent(chunk: Uint8Array, tail: Uint8Array): boolean {
+  const tailAt = chunk.length - tail.length;
+  if (tailAt < 0) return false;
+  for (let at = tail.length - 1; at >= 0; at--) if (chunk[tailAt + at] !== tail[at]) return false;
+  return chunk[0] === 0x64 && chunk[4] === 0x3a && chunk.indexOf(0x0a) === chunk.length - 2; // d, :, and no other line
 }

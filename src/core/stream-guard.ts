@@ -196,8 +196,9 @@ export class StreamGuard {
 
   /** Whether some of the answer has come: from then on its silences are measured. */
   get #hasBegun(): boolean {
+    if (this.#committed) return true;
     const { isCommitted, hasContent } = this.#detector as ProgressDetector;
-    return this.#committed || isCommitted || hasContent === true;
+    return isCommitted || hasContent === true;
   }
 
   /** Nobody has seen anything of this answer yet, and nobody will unless it begins. */

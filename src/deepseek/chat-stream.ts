@@ -12,21 +12,7 @@ import { EventReader } from './events.ts';
 import { FAILED_FINISHES } from './facts/finish-reasons.ts';
 import { canContinue, continuationOf, isNothingMore } from './resume.ts';
 import { Transcript } from './transcript.ts';
-import type { ChatChunk, ChatCompletion, ChatRequest } from './types.ts';
-
-/** A streamed answer. It can be read once: a second reader gets what the first has left. Leaving a loop over it ends it. */
-export interface ChatStream extends AsyncIterable<ChatChunk> {
-  /** Asks for the next piece. */
-  next(): Promise<IteratorResult<ChatChunk, undefined>>;
-  /** Ends the answer, wherever it is: upstream is aborted. */
-  return(): Promise<IteratorReturnResult<undefined>>;
-  /** Reads to the end and gives the whole content, also of pieces that were read before. */
-  text(): Promise<string>;
-  /** Reads to the end and gives the whole answer as `chat()` would have, also of pieces that were read before. */
-  final(): Promise<ChatCompletion>;
-  /** The pieces that are left as they came, each as one line of JSON, for the body of a Response. Nothing is read ahead; cancelling it ends the answer. */
-  toReadableStream(): ReadableStream<Uint8Array>;
-}
+import type { ChatChunk, ChatCompletion, ChatRequest, ChatStream } from './types.ts';
 
 /** What a stream is told. */
 export interface ChatStreamSettings {

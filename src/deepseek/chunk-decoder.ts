@@ -37,11 +37,15 @@ class Piece implements ChatChunk {
   }
 }
 
+/** So many events in a row that do not fit the one before: they differ in more than their text, and no mould is worth its making. */
+const MAX_MISFITS = 16;
+
 /** Reads the events of one answer, in their order. */
 export class ChunkDecoder {
   /** Where the event ends that `peek` has read. */
   end = 0;
   #mould: Mould | undefined;
+  #misfits = 0;
   readonly #calls: Map<number, ToolCall> = new Map();
   #toolCalls: readonly ToolCall[] = NO_CALLS;
   #spent: Usage | undefined;
@@ -57,6 +61,17 @@ export class ChunkDecoder {
     const text = mould?.read(bytes, from);
     if (!mould || text === undefined) return undefined;
     this.end = mould.end;
+    return this.#cast(mould, text);
+  }
+
+  /** The piece that an event holds, or what is wrong with it. */
+  read(data: string): ChatChunk | 'STREAM_MALFORMED' | 'STREAM_FAILED' {
+    const text = this.#mould?.cut(data);
+    return this.#mould && text !== undefined ? this.#cast(this.#mould, text) : this.#parse(data);
+  }
+
+  #cast(mould: Mould, text: string): ChatChunk {
+    this.#misfits = 0;
     const piece = new Piece(mould.model, undefined, mould);
     piece.toolCalls = this.#toolCalls;
     if (mould.field === 'content') piece.content = text;
@@ -64,8 +79,7 @@ export class ChunkDecoder {
     return piece;
   }
 
-  /** The piece that an event holds, or what is wrong with it. */
-  read(data: string): ChatChunk | 'STREAM_MALFORMED' | 'STREAM_FAILED' {
+  #parse(data: string): ReturnType<ChunkDecoder['read']> {
     const raw = parse(data);
     if (!v.is(chatChunkSchema, raw)) return 'STREAM_MALFORMED';
     const [choice] = raw.choices ?? [];
@@ -78,8 +92,8 @@ export class ChunkDecoder {
     piece.toolCalls = this.#toolCalls;
     piece.finishReason = choice?.finish_reason ?? undefined;
     piece.usage = raw.usage ? addUsage(this.#spent, raw.usage) : undefined;
-    if (!tool_calls?.length && piece.finishReason === undefined && !piece.usage)
-      this.#mould = Mould.of(data, piece) ?? this.#mould;
+    const isPlain = !tool_calls?.length && piece.finishReason === undefined && !piece.usage;
+    if (isPlain && this.#misfits++ < MAX_MISFITS) this.#mould = Mould.of(data, piece) ?? this.#mould;
     return piece;
   }
 

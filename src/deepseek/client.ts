@@ -5,13 +5,13 @@
 
 import ky, { isNetworkError, type KyInstance, type Options } from 'ky';
 import type { CallContext } from '../core/attempt.ts';
-import { systemClock } from '../core/clock.ts';
+import { type Clock, systemClock } from '../core/clock.ts';
 import { compose } from '../core/compose.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import { aFunction, aPositiveCount, check, readOptions } from '../core/options.ts';
 import type { StandardSchema } from '../core/standard-schema.ts';
 import type { FetchLike, Middleware } from '../core/types.ts';
-import { RETRY_DEFAULTS } from '../middleware/retry.ts';
+import { RETRY_DEFAULTS, type RetryOptions } from '../middleware/retry.ts';
 import { readAnswer } from './answer.ts';
 import { normalBaseURL } from './base-url.ts';
 import {
@@ -21,12 +21,12 @@ import {
   readStreamOptions,
   type StreamOptions,
 } from './call-options.ts';
-import { type ChatStream, LiveChatStream } from './chat-stream.ts';
+import { LiveChatStream } from './chat-stream.ts';
 import { readError } from './errors.ts';
-import { askForJson } from './json-mode.ts';
+import { askForJson, type JsonSettings } from './json-mode.ts';
 import { type DeepSeekOptions, deepseek, PRESET_RULES } from './preset.ts';
 import { continuationUrl } from './resume.ts';
-import type { ChatCompletion, ChatRequest, JsonCompletion } from './types.ts';
+import type { ChatCompletion, ChatRequest, ChatStream, JsonCompletion } from './types.ts';
 
 /** What {@link createDeepSeek} is told: the options of `deepseek()`, with a key, and the fetch that it all ends in. */
 export interface DeepSeekClientOptions extends DeepSeekOptions {
@@ -104,33 +104,8 @@ export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
   const { clock = systemClock } = settings;
   const { href } = normalBaseURL(subject, settings.baseURL);
   const { seen, contextOf } = contexts();
-  const http = ky.create({
-    prefix: href,
-    fetch: compose(seen, deepseek(chainOptions))(send),
-    retry: 0,
-    timeout: false,
-    throwHttpErrors: false,
-    // The chain scrubs what fetch throws, but a key that is fetched can fail alike: ky would wrap it together with the request.
-    hooks: { beforeError: [({ error }) => (isNetworkError(error) ? (error.cause as Error) : error)] },
-  });
-  const ask = async (
-    payload: ChatRequest,
-    signal: AbortSignal | undefined,
-    url: string | URL = 'chat/completions',
-  ): Promise<Response> => {
-    const body = JSON.stringify(payload);
-    const handedOver = {
-      body,
-      signal,
-      headers: { 'content-type': 'application/json' },
-      breakwater: { payload, body },
-    };
-    const response = await http.post(url, handedOver as Options);
-    if (response.ok) return response;
-    const error = await readError(response, clock, signal);
-    signal?.throwIfAborted();
-    throw error;
-  };
+  const http = createHttp(href, compose(seen, deepseek(chainOptions))(send));
+  const ask = asker(http, clock);
   const chat: DeepSeek['chat'] = async ({ stream: _, ...request }, { signal } = {}) => {
     const response = await ask(request as ChatRequest, signal);
     return readAnswer(await response.text());
@@ -148,16 +123,54 @@ export function createDeepSeek(options: DeepSeekClientOptions): DeepSeek {
     },
     async json(schema, request, given) {
       const { signal, ...callOptions } = readJsonOptions(given);
-      const { maxRetries = RETRY_DEFAULTS.maxRetries, budgetMs = RETRY_DEFAULTS.budgetMs } =
-        settings.retry === false ? { maxRetries: 0 } : (settings.retry ?? {});
-      return askForJson(schema, request, callOptions, {
-        chat: (asked) => chat(asked, { signal }),
-        clock,
-        maxRetries: Math.min(MAX_EMPTY_RETRIES, maxRetries),
-        budgetMs,
-      });
+      const chatAsTold = (asked: ChatRequest) => chat(asked, { signal });
+      const limits = emptyRetries(settings.retry);
+      return askForJson(schema, request, callOptions, { chat: chatAsTold, clock, ...limits });
     },
   };
+}
+
+function createHttp(prefix: string, fetch: FetchLike): KyInstance {
+  return ky.create({
+    prefix,
+    fetch,
+    retry: 0,
+    timeout: false,
+    throwHttpErrors: false,
+    // The chain scrubs what fetch throws, but a key that is fetched can fail alike: ky would wrap it together with the request.
+    hooks: { beforeError: [({ error }) => (isNetworkError(error) ? (error.cause as Error) : error)] },
+  });
+}
+
+type Ask = (
+  payload: ChatRequest,
+  signal: AbortSignal | undefined,
+  url?: string | URL | undefined,
+) => Promise<Response>;
+
+/** Asks for a chat completion; what is no 2xx becomes an error. */
+function asker(http: KyInstance, clock: Clock): Ask {
+  return async (payload, signal, url = 'chat/completions') => {
+    const body = JSON.stringify(payload);
+    const handedOver = {
+      body,
+      signal,
+      headers: { 'content-type': 'application/json' },
+      breakwater: { payload, body },
+    };
+    const response = await http.post(url, handedOver as Options);
+    if (response.ok) return response;
+    const error = await readError(response, clock, signal);
+    signal?.throwIfAborted();
+    throw error;
+  };
+}
+
+/** How often an empty answer in JSON mode is asked for again, and until when: who wants no retries wants none here either. */
+function emptyRetries(retry: DeepSeekOptions['retry']): Pick<JsonSettings, 'maxRetries' | 'budgetMs'> {
+  const given: RetryOptions = retry === false ? { maxRetries: 0 } : (retry ?? {});
+  const { maxRetries = RETRY_DEFAULTS.maxRetries, budgetMs = RETRY_DEFAULTS.budgetMs } = given;
+  return { maxRetries: Math.min(MAX_EMPTY_RETRIES, maxRetries), budgetMs };
 }
 
 /** Finds what the chain knows of a call by the payload that was sent: how the client tells the observer what happens above the chain. */

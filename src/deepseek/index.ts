@@ -2,7 +2,6 @@
 
 export { DEEPSEEK_BASE_URL } from './base-url.ts';
 export type { CallOptions, InvalidAnswer, JsonOptions, StreamOptions } from './call-options.ts';
-export type { ChatStream } from './chat-stream.ts';
 export { classify, type Verdict } from './classify.ts';
 export { createDeepSeek, type DeepSeek, type DeepSeekClientOptions } from './client.ts';
 export {

@@ -54,7 +54,18 @@ export class Mould {
     return probe?.choices?.[0]?.delta?.[field] === PROBE ? mould : undefined;
   }
 
-  /** The text of the event that begins at `from`; undefined where none does, or another. */
+  /** The text of an event whose data is known; undefined where it does not fit. */
+  cut(data: string): string | undefined {
+    const start = this.#before.length;
+    const end = data.length - this.#after.length;
+    // Slices are compared, because `startsWith` takes up to ten times as long.
+    if (end < start || data.slice(0, start) !== this.#before || data.slice(end) !== this.#after)
+      return undefined;
+    const text = data.slice(start, end);
+    return ESCAPED.test(text) ? (parse(`"${text}"`) as string | undefined) : text;
+  }
+
+  /** The text of the event that begins at `from`; undefined where none does, or one that does not fit. */
   read(bytes: Uint8Array, from: number): string | undefined {
     const head = this.#head;
     const start = from + head.length;

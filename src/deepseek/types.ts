@@ -152,6 +152,20 @@ export interface ChatCompletion extends Told<ChatAnswer> {}
 /** One piece of a streamed answer. */
 export interface ChatChunk extends Told<ChatAnswerChunk> {}
 
+/** A streamed answer. It can be read once: a second reader gets what the first has left. Leaving a loop over it ends it. */
+export interface ChatStream extends AsyncIterable<ChatChunk> {
+  /** Asks for the next piece. */
+  next(): Promise<IteratorResult<ChatChunk, undefined>>;
+  /** Ends the answer, wherever it is: upstream is aborted. */
+  return(): Promise<IteratorReturnResult<undefined>>;
+  /** Reads to the end and gives the whole content, also of pieces that were read before. */
+  text(): Promise<string>;
+  /** Reads to the end and gives the whole answer as `chat()` would have, also of pieces that were read before. */
+  final(): Promise<ChatCompletion>;
+  /** The pieces that are left as they came, each as one line of JSON, for the body of a Response. Nothing is read ahead; cancelling it ends the answer. */
+  toReadableStream(): ReadableStream<Uint8Array>;
+}
+
 /** A whole answer that is JSON. */
 export interface JsonCompletion<Value> extends ChatCompletion {
   /** What the schema made of the JSON. */

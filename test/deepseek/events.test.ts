@@ -233,15 +233,23 @@ describe('what is not parsed but only looked at', () => {
       fc.integer({ min: 1, max: 400 }),
       async (deltas, size) => {
         const events = deltas.map(([name, value]) => event({ delta: { [name]: value } }));
-        const pieces = await read(...cut(bytesOf([...events, finish, done].join('')), size));
-        expect(pieces.slice(0, -1).map(({ raw }) => raw)).toEqual(
-          events.map((written) => JSON.parse(written.slice(6))),
-        );
-        const said = pieces.slice(0, -1).map(({ content, reasoningContent }) => content + reasoningContent);
-        expect(said).toEqual(deltas.map(([, value]) => value.toWellFormed()));
+        const whole = [said('x'), ...events, finish, done].join('');
+        const pieces = (await read(...cut(bytesOf(whole), size))).slice(1, -1);
+        expect(pieces.map(({ raw }) => raw)).toEqual(events.map((written) => JSON.parse(written.slice(6))));
+        const texts = pieces.map(({ content, reasoningContent }) => content + reasoningContent);
+        expect(texts).toEqual(deltas.map(([, value]) => value.toWellFormed()));
       },
     );
     await fc.assert(property, { numRuns: 300 });
+  });
+
+  it('is parsed where events differ in more than their text, one after the other', async () => {
+    const events = Array.from({ length: 60 }, (_, at) =>
+      event({ delta: { content: `${at} ` } }, { created: at < 40 ? at : 40 }),
+    );
+    const pieces = await read(...events, done);
+    expect(pieces.map(({ raw }) => raw)).toEqual(events.map((text) => JSON.parse(text.slice(6))));
+    expect(contentOf(pieces)).toBe(Array.from({ length: 60 }, (_, at) => `${at} `).join(''));
   });
 
   it('changes with the kind of text, and with whatever is around it', async () => {
