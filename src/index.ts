@@ -14,6 +14,7 @@ export {
   CircuitOpenError,
   isBreakwaterError,
   type MiddlewareError,
+  type PartialAnswer,
   PayloadError,
   type PayloadIssue,
   StreamBrokenError,

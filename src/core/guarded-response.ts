@@ -1,16 +1,7 @@
 /** @module A Response with another body that is otherwise the one that came. `new Response` forgets where an answer came from, and code above us asks. */
 
-import { type Sink, textOf } from './sink.ts';
-
-/** Whoever guards a stream. */
-interface Guard {
-  /** Whether the body has ended, whichever way. */
-  readonly isOver: boolean;
-  /** Gives data to whoever asks. */
-  pull(sink: Sink): void;
-  /** Nobody has the stream any more. */
-  abandon(): void;
-}
+import type { Guard } from './guarded-stream.ts';
+import { textOf } from './sink.ts';
 
 /** Whether a Response has a body whose end is worth watching: nothing is held, rebuilt or judged that is not a 2xx with content. */
 export function isGuardable({ ok, body }: Response): boolean {
@@ -73,35 +64,4 @@ export class GuardedResponse extends Response {
   override json(): Promise<unknown> {
     return this.text().then((text) => JSON.parse(text));
   }
-}
-
-/** Whether a stream can be read into a buffer of the reader's own. */
-export function isByteStream(stream: ReadableStream): boolean {
-  try {
-    stream.getReader({ mode: 'byob' }).releaseLock();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-let registry: FinalizationRegistry<Guard> | undefined;
-
-/** How many microtasks pass before a stream is watched. A caller that reads a short answer at once needs fewer. */
-const GRACE_TURNS = 32;
-
-/**
- * Abandons the guard when the stream is collected, where the runtime can tell. A watched object survives the collections of the young,
- * which cost more than the rest of a short call: so it is watched only if it is not over after a moment.
- */
-export async function watchOver(stream: ReadableStream, guard: Guard): Promise<void> {
-  for (let turn = 0; turn < GRACE_TURNS && !guard.isOver; turn++) await undefined;
-  if (guard.isOver || typeof FinalizationRegistry === 'undefined') return;
-  registry ??= new FinalizationRegistry((dropped) => dropped.abandon()); // not sooner: some runtimes allow nothing at module scope
-  registry.register(stream, guard, guard);
-}
-
-/** The guard's work is done: it must not be held until the stream is collected. */
-export function stopWatching(guard: Guard): void {
-  registry?.unregister(guard);
 }

@@ -4,11 +4,13 @@
  * be collected, and then takes its connection with it.
  */
 
+import { AnswerWatch, NOTHING_YET } from './answer-watch.ts';
 import type { Call } from './call.ts';
 import type { Clock } from './clock.ts';
-import { isBreakwaterError, StreamBrokenError, type StreamProgress, StreamTimeoutError } from './errors.ts';
+import { isBreakwaterError, StreamBrokenError, StreamTimeoutError } from './errors.ts';
 import type { Settlement } from './events.ts';
-import { GuardedResponse, isByteStream, isGuardable, stopWatching, watchOver } from './guarded-response.ts';
+import { GuardedResponse, isGuardable } from './guarded-response.ts';
+import { type Guard, GuardedStream, isByteStream, stopWatching, watchOver } from './guarded-stream.ts';
 import { lostBody } from './lost-body.ts';
 import { isEventStream, type ProgressDetector } from './progress.ts';
 import { close, drain, type Sink } from './sink.ts';
@@ -23,27 +25,25 @@ export interface GuardSettings extends StreamLimits {
 }
 
 /** Guards one attempt. */
-export class StreamGuard {
+export class StreamGuard implements Guard {
   /** Read by the runtime, as of any source of a stream. */
   type: 'bytes' | undefined;
   readonly #call: Call;
   readonly #settings: GuardSettings;
   readonly #clocks: StreamClocks;
   readonly #upstream: AbortController = new AbortController();
-  #receivedBytes = 0;
-  #keepAlives = 0;
   #isEventStream = false;
   /** Whether the body has ended, whichever way. */
   isOver = false;
-  /** Not the attempt's: a middleware may make a second try with the same call. */
-  #committed = false;
-  #detector: ProgressDetector | undefined;
+  /** Undefined until the headers have come. */
+  #watch: AnswerWatch | undefined;
   /** What the caller awaits; undefined once it has the Response, which must not be held from here. */
   #caller: { resolve(response: Response): void; reject(reason: unknown): void } | undefined;
   /** The Response that came; once the caller has the guarded one, undefined. */
   #held: Response | undefined;
   /** What has been read of it and not been handed out; once the caller has the guarded one, the last first: taking the first of many is slow. */
   readonly #chunks: Uint8Array[] = [];
+  #body: ReadableStream<Uint8Array> | undefined;
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   /** Whoever waits for data. */
   #pending: Sink | undefined;
@@ -56,7 +56,7 @@ export class StreamGuard {
     this.#call = call;
     this.#settings = settings;
     this.#clocks = new StreamClocks(settings, settings.clock, call.context, (code, limitMs) =>
-      this.#fail(new StreamTimeoutError(code, limitMs, this.#progress())),
+      this.#fail(new StreamTimeoutError(code, limitMs, this.#watch?.progress() ?? NOTHING_YET)),
     );
   }
 
@@ -106,9 +106,30 @@ export class StreamGuard {
     else if (this.isOver) close(sink);
     else if (!this.#pending) {
       this.#pending = sink; // of two reads side by side the second gets its turn after the first
-      this.#clocks.awaitData(this.#hasBegun);
+      this.#clocks.awaitData(this.#watch?.hasBegun === true);
       this.#read();
     }
+  }
+
+  lend(): ReadableStreamDefaultReader<Uint8Array> | undefined {
+    if (this.isOver || this.#pending || this.#chunks.length > 0) return undefined;
+    this.#clocks.awaitData(this.#watch?.hasBegun === true);
+    return this.#reader;
+  }
+
+  accept(result: ReadableStreamReadResult<Uint8Array>): boolean {
+    if (this.isOver) return false;
+    this.#took(result);
+    return !result.done;
+  }
+
+  lose(error: unknown): void {
+    if (!this.isOver) this.#lost(error);
+  }
+
+  takeBack(): void {
+    this.#reader?.releaseLock();
+    this.#reader = this.#body?.getReader();
   }
 
   /** The caller wants no more. */
@@ -132,8 +153,9 @@ export class StreamGuard {
     const body = response.body as ReadableStream<Uint8Array>;
     this.type = isByteStream(body) ? 'bytes' : undefined;
     this.#isEventStream = isEventStream(response.headers);
+    this.#body = body;
     this.#reader = body.getReader();
-    this.#detector = this.#settings.detect(response, this.#call);
+    this.#watch = new AnswerWatch(this.#settings.detect(response, this.#call), this.#call, this.#clocks);
     if (this.#settings.hold === 'headers') return this.#handOver(response);
     this.#held = response;
     this.#clocks.awaitContent();
@@ -154,8 +176,8 @@ export class StreamGuard {
   #handOver(response: Response): void {
     this.#held = undefined;
     this.#chunks.reverse();
-    if (!this.isOver) this.#clocks.rest(this.#committed);
-    const stream = new ReadableStream(this as UnderlyingByteSource, { highWaterMark: 0 });
+    if (!this.isOver) this.#clocks.rest(this.#watch?.isCommitted === true);
+    const stream = new GuardedStream(this);
     void watchOver(stream, this);
     this.#give(new GuardedResponse(stream, response, this));
   }
@@ -181,50 +203,31 @@ export class StreamGuard {
   #take({ done, value }: ReadableStreamReadResult<Uint8Array>): void {
     if (done) return this.#judge(undefined);
     if (value.byteLength === 0) return this.#read(); // no progress, so the clock runs on
-    this.#receivedBytes += value.byteLength;
-    const detector = this.#detector as ProgressDetector;
-    const isProgress = detector.push(value);
-    this.#clocks.note(isProgress && this.#hasBegun); // what comes before content puts no clock off
-    if (detector.keepAlives !== this.#keepAlives) this.#keptAlive(detector.keepAlives);
-    const isOver = detector.isDone || detector.fault !== undefined;
-    if (this.#held) return this.#hold(value, this.#held, isOver);
+    const watch = this.#watch as AnswerWatch;
+    watch.take(value);
+    if (this.#held) return this.#hold(value, this.#held, watch);
     this.#clocks.pause();
-    if (detector.isCommitted && !this.#committed) this.#commit();
-    if (isOver) this.#judge(value);
+    if (watch.detector.isCommitted && !watch.isCommitted) watch.commit();
+    if (watch.isOver) this.#judge(value);
     else this.#deliver(value);
   }
 
-  /** Whether some of the answer has come: from then on its silences are measured. */
-  get #hasBegun(): boolean {
-    if (this.#committed) return true;
-    const { isCommitted, hasContent } = this.#detector as ProgressDetector;
-    return isCommitted || hasContent === true;
-  }
-
   /** Nobody has seen anything of this answer yet, and nobody will unless it begins. */
-  #hold(chunk: Uint8Array, response: Response, isOver: boolean): void {
-    const detector = this.#detector as ProgressDetector;
+  #hold(chunk: Uint8Array, response: Response, watch: AnswerWatch): void {
     this.#chunks.push(chunk);
     // Before it is judged: how the network cuts an answer must not decide whether it is repeated.
-    if (detector.isCommitted) this.#commit();
-    if (isOver) return this.#judge(undefined);
-    if (!this.#committed) {
-      if (this.#receivedBytes <= this.#settings.maxHoldBytes) {
-        this.#clocks.awaitMore(this.#hasBegun);
+    if (watch.detector.isCommitted) watch.commit();
+    if (watch.isOver) return this.#judge(undefined);
+    if (!watch.isCommitted) {
+      if (watch.receivedBytes <= this.#settings.maxHoldBytes) {
+        this.#clocks.awaitMore(watch.hasBegun);
         return this.#read();
       }
-      this.#call.context.emit?.({ type: 'stream.unheld', heldBytes: this.#receivedBytes });
-      detector.release?.();
-      this.#commit(); // whatever it is, the caller has it now
+      this.#call.context.emit?.({ type: 'stream.unheld', heldBytes: watch.receivedBytes });
+      watch.detector.release?.();
+      watch.commit(); // whatever it is, the caller has it now
     }
     this.#handOver(response);
-  }
-
-  #keptAlive(keepAlives: number): void {
-    const { emit } = this.#call.context;
-    if (this.#keepAlives === 0 && !this.#committed) emit?.({ type: 'call.queued' });
-    this.#keepAlives = keepAlives;
-    emit?.({ type: 'stream.keep-alive', keepAlives, afterMs: this.#clocks.elapsedMs });
   }
 
   #deliver(chunk: Uint8Array | undefined): void {
@@ -236,13 +239,14 @@ export class StreamGuard {
 
   /** The body has ended, or the answer says that it is over: was it one? The last chunk is still the caller's. */
   #judge(last: Uint8Array | undefined): void {
-    const { fault = this.#detector?.end(), isDone } = this.#detector as ProgressDetector;
-    const error = fault && new StreamBrokenError(fault, this.#progress());
-    if (error && !last && !(this.#held && this.#committed)) return this.#fail(error);
-    if (!error && !this.#committed) this.#commit();
+    const watch = this.#watch as AnswerWatch;
+    const fault = watch.judge();
+    const error = fault && new StreamBrokenError(fault, watch.progress());
+    if (error && !last && !(this.#held && watch.isCommitted)) return this.#fail(error);
+    if (!error && !watch.isCommitted) watch.commit();
     this.#close();
     if (error) this.#stop(error);
-    else if (isDone && this.#reader) void drain(this.#reader, this.#settings.clock);
+    else if (watch.detector.isDone && this.#reader) void drain(this.#reader, this.#settings.clock);
     if (this.#held) this.#handOver(this.#held);
     else this.#deliver(last);
     this.#call.attempt.settle(error ? { outcome: 'failed', error } : { outcome: 'complete' });
@@ -250,25 +254,10 @@ export class StreamGuard {
 
   readonly #lost = (error: unknown): void => {
     const silentMs = this.#isEventStream ? 0 : this.#clocks.silentMs;
-    const code = this.#hasBegun ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
-    this.#fail(isBreakwaterError(error) ? error : lostBody(error, silentMs, code, this.#progress()));
+    const code = this.#watch?.hasBegun ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
+    const progress = this.#watch?.progress() ?? NOTHING_YET;
+    this.#fail(isBreakwaterError(error) ? error : lostBody(error, silentMs, code, progress));
   };
-
-  #commit(): void {
-    const { attempt, context } = this.#call;
-    this.#committed = true;
-    context.emit?.({ type: 'stream.first-token', afterMs: this.#clocks.elapsedMs });
-    attempt.commit();
-  }
-
-  #progress(): StreamProgress {
-    return {
-      receivedBytes: this.#receivedBytes,
-      keepAlives: this.#keepAlives,
-      committed: this.#committed,
-      finishReason: this.#detector?.finishReason,
-    };
-  }
 
   /** The answer cannot go on: whoever waits for it is told at once, and what is below is aborted. */
   #fail(error: unknown, settlement: Settlement = { outcome: 'failed', error }): void {

@@ -14,12 +14,10 @@ import {
   type StreamFault,
 } from '../core/progress.ts';
 import { isChat } from './base-url.ts';
+import { FAILED_FINISHES } from './facts/finish-reasons.ts';
 
 /** What commits an answer: its first content of any kind, or the first piece of the answer itself, after the reasoning. */
 export type CommitOn = 'content' | 'answer';
-
-/** Finish reasons with which the service says that it has failed. Source: its API reference, 2026-11. */
-const FAILURES: readonly unknown[] = ['insufficient_system_resource', 'aborted'];
 
 /** Watches an answer of the service; those of other endpoints are watched as any answer is. */
 export function detectAnswer(commitOn: CommitOn): (response: Response, call: Call) => ProgressDetector {
@@ -107,7 +105,7 @@ class ChatStreamDetector extends EventStreamDetector {
       if (isAnswer || delta?.reasoning_content) this.hasContent = true;
       if (isAnswer || (this.hasContent && this.#commitOn === 'content')) this.isCommitted = true;
       if (typeof finish_reason === 'string') this.finishReason = finish_reason;
-      if (FAILURES.includes(finish_reason)) this.fault = 'STREAM_FAILED';
+      if (FAILED_FINISHES.includes(finish_reason)) this.fault = 'STREAM_FAILED';
     }
   }
 
@@ -154,7 +152,7 @@ class ChatAnswerDetector extends BodyDetector {
     if (isError(answer)) return 'STREAM_FAILED';
     const { finish_reason, message } = choicesOf(answer)[0] ?? {};
     if (typeof finish_reason === 'string') this.finishReason = finish_reason;
-    if (FAILURES.includes(finish_reason)) return 'STREAM_FAILED';
+    if (FAILED_FINISHES.includes(finish_reason)) return 'STREAM_FAILED';
     const isEmpty = finish_reason === 'stop' && !hasAnswer(message) && !message?.reasoning_content;
     return isEmpty ? 'STREAM_EMPTY' : undefined;
   }

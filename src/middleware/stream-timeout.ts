@@ -1,7 +1,7 @@
 /**
  * @module One timeout cannot bound a streamed answer: short enough to notice a dead connection, it kills healthy answers, and a
  * timer on the headers alone waits for ever on a stream that stalls. Four clocks can, each for its own silence; and
- * an answer whose first byte has not come is held back, because until then another attempt does no harm.
+ * an answer that has not begun is held back, because until then another attempt does no harm. Signs of life are no answer.
  */
 
 import type { Call } from '../core/call.ts';
@@ -24,7 +24,7 @@ export interface StreamTimeoutOptions {
    */
   readonly headersMs?: number | undefined;
   /**
-   * The longest time from the start of an attempt to the first byte of its answer, in milliseconds. Must be a positive
+   * The longest time from the start of an attempt to the first content of its answer, in milliseconds; no keep-alive puts it off. Must be a positive
    * number.
    * @default 180_000
    */
@@ -93,7 +93,8 @@ export const STREAM_TIMEOUT_DEFAULTS: {
  * @throws {TypeError | RangeError} From the factory, for wrong options.
  * @throws {StreamTimeoutError} From the fetch or the body: `TIMEOUT_HEADERS`, `TIMEOUT_FIRST_TOKEN`, `TIMEOUT_IDLE` or
  * `TIMEOUT_TOTAL`.
- * @throws {StreamBrokenError} From the fetch or the body: `STREAM_RESET`, when the connection was lost in the answer.
+ * @throws {StreamBrokenError} From the fetch or the body: `STREAM_RESET`, when the connection was lost in the answer, and of event streams
+ * `STREAM_EMPTY`, `STREAM_TRUNCATED`, `STREAM_FAILED` and `STREAM_OVERFLOW`.
  *
  * @example An answer that never begins
  * ```ts throws

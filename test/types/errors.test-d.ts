@@ -4,6 +4,7 @@ import {
   CircuitOpenError,
   isBreakwaterError,
   type MiddlewareError,
+  type PartialAnswer,
   PayloadError,
   type PayloadIssue,
   StreamBrokenError,
@@ -107,6 +108,7 @@ describe('The errors', () => {
     expectTypeOf<StreamBrokenError>().toExtend<StreamProgress>();
     expectTypeOf<StreamProgress['receivedBytes']>().toEqualTypeOf<number>();
     expectTypeOf<StreamProgress['keepAlives']>().toEqualTypeOf<number>();
+    expectTypeOf<StreamBrokenError['partial']>().toEqualTypeOf<PartialAnswer | undefined>();
     expectTypeOf<StreamProgress['committed']>().toEqualTypeOf<boolean>();
   });
 
