@@ -8,6 +8,8 @@ export interface Guard {
   readonly isOver: boolean;
   /** Gives data to whoever asks. */
   pull(sink: Sink): void;
+  /** A moment has passed: what is there for a reader that comes at once can go, if none has come. */
+  rest(): void;
   /** Nobody has the stream any more. */
   abandon(): void;
   /** Lends the reader of the connection to a reader of the stream; undefined where the stream itself has something to say first. */
@@ -92,7 +94,9 @@ const GRACE_TURNS = 32;
  */
 export async function watchOver(stream: ReadableStream, guard: Guard): Promise<void> {
   for (let turn = 0; turn < GRACE_TURNS && !guard.isOver; turn++) await undefined;
-  if (guard.isOver || typeof FinalizationRegistry === 'undefined') return;
+  if (guard.isOver) return;
+  guard.rest();
+  if (typeof FinalizationRegistry === 'undefined') return;
   registry ??= new FinalizationRegistry((dropped) => dropped.abandon()); // not sooner: some runtimes allow nothing at module scope
   registry.register(stream, guard, guard);
 }

@@ -30,6 +30,7 @@ export class StreamClocks {
   readonly #alarm: Alarm;
   #running: keyof typeof LIMITS = 'TIMEOUT_HEADERS';
   #waitingSince = 0;
+  #isWaiting = false;
   /** How much of the running limit was used up by silence that signs of life broke. */
   #waitedMs = 0;
 
@@ -86,14 +87,21 @@ export class StreamClocks {
     else this.#waitedMs += this.silentMs;
   }
 
-  /** Nobody waits: only the time of the whole call goes on. */
+  /** Nobody waits: only the time of the whole call goes on. The timer may run on, because the next wait mostly begins at once. */
   pause(): void {
+    this.#isWaiting = false;
     this.#alarm.set(this.totalAt);
   }
 
-  /** Nobody waits, and nobody may for a long time, so that no timer is left but that of the whole call. The clock of the first token has begun with the attempt. */
-  rest(isCommitted: boolean): void {
+  /** The caller has the Response, and its own time. The clock of the first token has begun with the attempt. */
+  handOver(isCommitted: boolean): void {
     this.#waitedMs = isCommitted ? 0 : this.elapsedMs;
+    this.pause();
+  }
+
+  /** If nobody waits, nobody may for a long time: no timer is left but that of the whole call. */
+  rest(): void {
+    if (this.#isWaiting) return;
     this.#alarm.stop();
     this.#alarm.set(this.totalAt);
   }
@@ -114,6 +122,7 @@ export class StreamClocks {
 
   #run(code: keyof typeof LIMITS, since: number): void {
     this.#running = code;
+    this.#isWaiting = true;
     const { headersMs, firstTokenMs, idleMs } = this.#limits; // by name: a computed one is slow
     const limitMs = code === 'TIMEOUT_IDLE' ? idleMs : code === 'TIMEOUT_HEADERS' ? headersMs : firstTokenMs;
     this.#alarm.set(Math.min(since + limitMs, this.totalAt));

@@ -138,6 +138,10 @@ export class StreamGuard implements Guard {
     return this.#reader?.cancel(reason);
   }
 
+  rest(): void {
+    this.#clocks.rest();
+  }
+
   /** The caller has dropped the Response, so nobody will read on. */
   abandon(): void {
     if (this.isOver) return;
@@ -176,7 +180,7 @@ export class StreamGuard implements Guard {
   #handOver(response: Response): void {
     this.#held = undefined;
     this.#chunks.reverse();
-    if (!this.isOver) this.#clocks.rest(this.#watch?.isCommitted === true);
+    if (!this.isOver) this.#clocks.handOver(this.#watch?.isCommitted === true);
     const stream = new GuardedStream(this);
     void watchOver(stream, this);
     this.#give(new GuardedResponse(stream, response, this));
