@@ -6,8 +6,11 @@ import type { Sink } from './sink.ts';
 export interface Guard {
   /** Whether the body has ended, whichever way. */
   readonly isOver: boolean;
-  /** Gives data to whoever asks. */
+  /** Whether the stream is one of bytes; `start`, `pull` and `cancel` are those of any source of a stream. */
+  readonly type: 'bytes' | undefined;
+  start(sink: Sink): void;
   pull(sink: Sink): void;
+  cancel(reason: unknown): Promise<void> | undefined;
   /** A moment has passed: what is there for a reader that comes at once can go, if none has come. */
   rest(): void;
   /** Nobody has the stream any more. */
@@ -23,54 +26,74 @@ export interface Guard {
 }
 
 /**
- * The stream that a caller is given. A stream costs as much for each chunk as the connection that it stands before, so its readers read from
- * the connection, with the guard looking on. Whatever is more than the next bytes (the end, an error, what was held) comes from the stream
- * itself, and so does everything for those who have no reader: `pipeTo()`, `tee()`, `for await`.
+ * The stream that a caller is given. A stream costs as much for each chunk as the connection that it stands before, so a reader reads from
+ * the connection where there is nothing but the next bytes to hand out. What was held, what lies in the stream's own queue, the end
+ * and errors come from the stream itself, and so does everything for those who have no reader: `pipeTo()`, `tee()`, `for await`.
  */
 export class GuardedStream extends ReadableStream<Uint8Array> {
   readonly #guard: Guard;
+  readonly #controller: ReadableStreamDefaultController | undefined;
+  /** Whether the stream itself was read: until then it would not know that its body is used. */
+  #isDisturbed = false;
 
   constructor(guard: Guard) {
-    super(guard as unknown as UnderlyingDefaultSource<Uint8Array>, { highWaterMark: 0 });
+    let made: ReadableStreamDefaultController | undefined;
+    const source = {
+      type: guard.type,
+      start(controller: ReadableStreamDefaultController): void {
+        made = controller;
+        guard.start(controller);
+      },
+      pull: (controller: Sink) => guard.pull(controller),
+      cancel: (reason: unknown) => guard.cancel(reason),
+    };
+    super(source as UnderlyingDefaultSource<Uint8Array>, { highWaterMark: 0 });
     this.#guard = guard;
+    this.#controller = made;
   }
 
   override getReader(options?: { mode?: 'byob' }): never {
     const reader = super.getReader(options as never) as ReadableStreamDefaultReader<Uint8Array>;
-    if (!options?.mode) shorten(reader, this.#guard);
+    if (options?.mode) this.#isDisturbed = true;
+    else this.#shorten(reader);
     return reader as never;
   }
-}
 
-/** Lets a reader read from the connection as long as there is nothing but bytes to hand out. */
-function shorten(reader: ReadableStreamDefaultReader<Uint8Array>, guard: Guard): void {
-  type Result = ReadableStreamReadResult<Uint8Array>;
-  const read = reader.read.bind(reader);
-  const releaseLock = reader.releaseLock.bind(reader);
-  let lent: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  let pending = 0;
-  let isReleased = false;
-  const took = (result: Result): Result | Promise<Result> => {
-    if (result.value?.byteLength === 0 && lent) return lent.read().then(took, lost); // no progress, so the clock runs on
-    pending--;
-    return guard.accept(result) ? result : read();
-  };
-  const lost = (error: unknown): Promise<Result> => {
-    pending--;
-    if (!isReleased) guard.lose(error);
-    return read();
-  };
-  reader.read = () => {
-    lent = isReleased ? undefined : guard.lend();
-    if (!lent) return read();
-    pending++;
-    return lent.read().then(took, lost);
-  };
-  reader.releaseLock = () => {
-    isReleased = true;
-    releaseLock();
-    if (pending > 0) guard.takeBack();
-  };
+  #shorten(reader: ReadableStreamDefaultReader<Uint8Array>): void {
+    type Result = ReadableStreamReadResult<Uint8Array>;
+    const guard = this.#guard;
+    const read = reader.read.bind(reader);
+    const releaseLock = reader.releaseLock.bind(reader);
+    let lent: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    let isReleased = false;
+    /** Reads that have not settled. Only one that is alone may go past the stream. */
+    let pending = 0;
+    const took = (result: Result): Result | Promise<Result> => {
+      if (result.value?.byteLength === 0 && lent) return lent.read().then(took, lost); // no progress, so the clock runs on
+      lent = undefined;
+      if (!guard.accept(result)) return own();
+      pending--;
+      return result;
+    };
+    const lost = (error: unknown): Promise<Result> => {
+      lent = undefined;
+      if (!isReleased) guard.lose(error);
+      return own();
+    };
+    const own = (): Promise<Result> => read().finally(() => void pending--);
+    reader.read = () => {
+      const isAlone = pending++ === 0;
+      const isEmpty = (this.#controller?.desiredSize ?? 0) >= 0;
+      if (isAlone && isEmpty && this.#isDisturbed && !isReleased) lent = guard.lend();
+      this.#isDisturbed = true;
+      return isAlone && lent ? lent.read().then(took, lost) : own();
+    };
+    reader.releaseLock = () => {
+      isReleased = true;
+      releaseLock();
+      if (lent) guard.takeBack();
+    };
+  }
 }
 
 /** Whether a stream can be read into a buffer of the reader's own. */

@@ -119,7 +119,14 @@ export class StreamGuard implements Guard {
 
   accept(result: ReadableStreamReadResult<Uint8Array>): boolean {
     if (this.isOver) return false;
+    const next = this.#pending; // a read beside this one, which waits for what comes after
+    this.#pending = undefined;
     this.#took(result);
+    if (next && this.isOver) this.pull(next);
+    else if (next) {
+      this.#pending = next;
+      this.#clocks.awaitData(this.#watch?.hasBegun === true);
+    }
     return !result.done;
   }
 
@@ -128,6 +135,7 @@ export class StreamGuard implements Guard {
   }
 
   takeBack(): void {
+    this.#clocks.pause();
     this.#reader?.releaseLock();
     this.#reader = this.#body?.getReader();
   }
