@@ -51,6 +51,15 @@ export function textOf(source: { pull(sink: Sink): void }, reader: unknown): Pro
   });
 }
 
+/** What of the last bytes of an answer that has failed may be handed out: a client that sees `[DONE]` asks no more, and would never hear of the failure. */
+export function beforeDone(chunk: Uint8Array): Uint8Array {
+  for (let at = chunk.indexOf(0x5b); at >= 0; at = chunk.indexOf(0x5b, at + 1)) {
+    const isDone = new TextDecoder().decode(chunk.subarray(at, at + 6)) === '[DONE]';
+    if (isDone) return chunk.slice(0, chunk.lastIndexOf(0x0a, at) + 1);
+  }
+  return chunk;
+}
+
 const DRAIN_MS = 250;
 const DRAIN_BYTES = 64 * 1024;
 

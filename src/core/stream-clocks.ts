@@ -2,8 +2,10 @@
 
 import { Alarm } from './alarm.ts';
 import type { CallContext } from './attempt.ts';
+import type { Call } from './call.ts';
 import type { Clock } from './clock.ts';
 import type { StreamTimeoutError } from './errors.ts';
+import type { ProgressDetector } from './progress.ts';
 
 /** The four limits, in milliseconds. */
 export interface StreamLimits {
@@ -11,6 +13,14 @@ export interface StreamLimits {
   readonly firstTokenMs: number;
   readonly idleMs: number;
   readonly totalMs: number;
+}
+
+/** What a guard goes by. */
+export interface GuardSettings extends StreamLimits {
+  readonly hold: 'first-token' | 'headers';
+  readonly maxHoldBytes: number;
+  readonly detect: (response: Response, call: Call) => ProgressDetector;
+  readonly clock: Clock;
 }
 
 const LIMITS = {

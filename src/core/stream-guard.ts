@@ -6,23 +6,14 @@
 
 import { AnswerWatch, NOTHING_YET } from './answer-watch.ts';
 import type { Call } from './call.ts';
-import type { Clock } from './clock.ts';
 import { isBreakwaterError, StreamBrokenError, StreamTimeoutError } from './errors.ts';
 import type { Settlement } from './events.ts';
 import { GuardedResponse, isGuardable } from './guarded-response.ts';
 import { type Guard, GuardedStream, isByteStream, stopWatching, watchOver } from './guarded-stream.ts';
 import { lostBody } from './lost-body.ts';
-import { isEventStream, type ProgressDetector } from './progress.ts';
-import { close, drain, type Sink } from './sink.ts';
-import { StreamClocks, type StreamLimits } from './stream-clocks.ts';
-
-/** What a guard goes by. */
-export interface GuardSettings extends StreamLimits {
-  readonly hold: 'first-token' | 'headers';
-  readonly maxHoldBytes: number;
-  readonly detect: (response: Response, call: Call) => ProgressDetector;
-  readonly clock: Clock;
-}
+import { isEventStream } from './progress.ts';
+import { beforeDone, close, drain, type Sink } from './sink.ts';
+import { type GuardSettings, StreamClocks } from './stream-clocks.ts';
 
 /** Guards one attempt. */
 export class StreamGuard implements Guard {
@@ -122,12 +113,13 @@ export class StreamGuard implements Guard {
     const next = this.#pending; // a read beside this one, which waits for what comes after
     this.#pending = undefined;
     this.#took(result);
+    if (result.value && this.#error !== undefined) result.value = beforeDone(result.value);
     if (next && this.isOver) this.pull(next);
     else if (next) {
       this.#pending = next;
       this.#clocks.awaitData(this.#watch?.hasBegun === true);
     }
-    return !result.done;
+    return !result.done && result.value.length > 0;
   }
 
   lose(error: unknown): void {
@@ -245,8 +237,8 @@ export class StreamGuard implements Guard {
   #deliver(chunk: Uint8Array | undefined): void {
     const sink = this.#pending;
     this.#pending = undefined;
-    if (chunk) sink?.enqueue(chunk);
-    else if (sink) close(sink);
+    if (chunk?.length) sink?.enqueue(chunk);
+    else if (sink) this.pull(sink); // which tells it how the body ended
   }
 
   /** The body has ended, or the answer says that it is over: was it one? The last chunk is still the caller's. */
@@ -259,8 +251,16 @@ export class StreamGuard implements Guard {
     this.#close();
     if (error) this.#stop(error);
     else if (watch.detector.isDone && this.#reader) void drain(this.#reader, this.#settings.clock);
-    if (this.#held) this.#handOver(this.#held);
-    else this.#deliver(last);
+    if (this.#held) {
+      if (error)
+        this.#chunks.push(
+          ...this.#chunks
+            .splice(-1)
+            .map(beforeDone)
+            .filter(({ length }) => length > 0),
+        );
+      this.#handOver(this.#held);
+    } else this.#deliver(error && last ? beforeDone(last) : last);
     this.#call.attempt.settle(error ? { outcome: 'failed', error } : { outcome: 'complete' });
   }
 

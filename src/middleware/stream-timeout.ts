@@ -9,8 +9,8 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { defineMiddleware } from '../core/define-middleware.ts';
 import { aClock, aFunction, aPositiveCount, aPositiveDuration, oneOf, readOptions } from '../core/options.ts';
 import { detectProgress, type ProgressDetector } from '../core/progress.ts';
-import type { StreamLimits } from '../core/stream-clocks.ts';
-import { type GuardSettings, StreamGuard } from '../core/stream-guard.ts';
+import type { GuardSettings, StreamLimits } from '../core/stream-clocks.ts';
+import { StreamGuard } from '../core/stream-guard.ts';
 import type { Middleware } from '../core/types.ts';
 
 export type { ProgressDetector, StreamFault } from '../core/progress.ts';

@@ -1347,3 +1347,69 @@ describe('streamTimeout() and a detector of one’s own', () => {
 function joined(chunks: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(chunks.flatMap((chunk) => [...chunk]));
 }
+
+// A reader reads past the guarded stream where it can. It used to do so beside other reads, and over what lay in the stream's queue.
+describe('streamTimeout() and readers of the guarded stream', () => {
+  const events = Array.from({ length: 12 }, (_, index) => `data: ${index}\n\n`);
+
+  it.each([1, 2, 3, 4])('keeps the order of chunks for %i that read side by side', async (workers) => {
+    const { source, open } = guard({}, sse);
+    source.push(': k\n\n');
+    const reader = readerOf(await open(events[0]));
+    const seen: string[] = [];
+    const work = async () => {
+      for (let part = await reader.read(); !part.done; part = await reader.read())
+        seen.push(textOf(part.value));
+    };
+    const all = Promise.all(Array.from({ length: workers }, work));
+    source.push(...events.slice(1));
+    source.close();
+    await all;
+    expect(seen.join('')).toBe(`: k\n\n${events.join('')}`);
+  });
+
+  it('gives a default reader what a reader with a buffer has left', async () => {
+    const { source, open } = guard({}, sse, 'bytes');
+    const body = (await open('data: 0123456789\n\n')).body as ReadableStream<Uint8Array<ArrayBuffer>>;
+    const first = body.getReader({ mode: 'byob' });
+    await first.read(new Uint8Array(5));
+    first.releaseLock();
+    source.push('data: next\n\n');
+    const second = body.getReader();
+    expect(textOf((await second.read()).value)).toBe(' 0123456789\n\n');
+    expect(textOf((await second.read()).value)).toBe('data: next\n\n');
+  });
+
+  it('bounds the second of two reads too', async () => {
+    const { clock, source, open } = guard({}, sse);
+    const reader = readerOf(await open(event));
+    await reader.read();
+    const [one, two] = [reader.read(), reader.read()];
+    source.push(event);
+    await one;
+    expect(await rejectionOf(clock.runUntil(two))).toHaveProperty('code', 'TIMEOUT_IDLE');
+  });
+
+  it('lets a pause be as long as it likes after a reader has let go in a read', async () => {
+    const { clock, source, open } = guard({}, sse);
+    const body = (await open(event)).body as ReadableStream<Uint8Array<ArrayBuffer>>;
+    const first = body.getReader();
+    await first.read();
+    const left = rejectionOf(first.read());
+    first.releaseLock();
+    await left;
+    await clock.advance(600_000);
+    source.push('data: b\n\n');
+    expect(textOf((await body.getReader().read()).value)).toBe('data: b\n\n');
+  });
+
+  it('tells that a body was used by a single read', async () => {
+    const { open } = guard({ hold: 'headers' }, sse);
+    const response = await open(event);
+    const reader = readerOf(response);
+    await reader.read();
+    reader.releaseLock();
+    expect(response.bodyUsed).toBe(true);
+    expect(await rejectionOf(response.text())).toBeInstanceOf(TypeError);
+  });
+});
