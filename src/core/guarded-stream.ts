@@ -35,6 +35,8 @@ export class GuardedStream extends ReadableStream<Uint8Array> {
   readonly #controller: ReadableStreamDefaultController | undefined;
   /** Whether the stream itself was read: until then it would not know that its body is used. */
   #isDisturbed = false;
+  /** Whether something may lie in the stream's own queue: only reads of the stream itself can have put it there. */
+  #mayHold = true;
 
   constructor(guard: Guard) {
     let made: ReadableStreamDefaultController | undefined;
@@ -54,6 +56,7 @@ export class GuardedStream extends ReadableStream<Uint8Array> {
 
   override getReader(options?: { mode?: 'byob' }): never {
     const reader = super.getReader(options as never) as ReadableStreamDefaultReader<Uint8Array>;
+    this.#mayHold = true; // by `pipeTo()`, or by a reader with a buffer of its own
     if (options?.mode) this.#isDisturbed = true;
     else this.#shorten(reader);
     return reader as never;
@@ -80,11 +83,14 @@ export class GuardedStream extends ReadableStream<Uint8Array> {
       if (!isReleased) guard.lose(error);
       return own();
     };
-    const own = (): Promise<Result> => read().finally(() => void pending--);
+    const own = (): Promise<Result> => {
+      this.#mayHold = true;
+      return read().finally(() => void pending--);
+    };
     reader.read = () => {
       const isAlone = pending++ === 0;
-      const isEmpty = (this.#controller?.desiredSize ?? 0) >= 0;
-      if (isAlone && isEmpty && this.#isDisturbed && !isReleased) lent = guard.lend();
+      if (isAlone && this.#mayHold) this.#mayHold = (this.#controller?.desiredSize ?? 0) < 0;
+      if (isAlone && !this.#mayHold && this.#isDisturbed && !isReleased) lent = guard.lend();
       this.#isDisturbed = true;
       return isAlone && lent ? lent.read().then(took, lost) : own();
     };
