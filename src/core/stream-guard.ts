@@ -122,10 +122,6 @@ export class StreamGuard implements Guard {
     return !result.done && result.value.length > 0;
   }
 
-  lose(error: unknown): void {
-    if (!this.isOver) this.#lost(error);
-  }
-
   takeBack(): void {
     this.#clocks.pause();
     this.#reader?.releaseLock();
@@ -192,7 +188,7 @@ export class StreamGuard implements Guard {
   }
 
   #read(): void {
-    this.#reader?.read().then(this.#took, this.#lost);
+    this.#reader?.read().then(this.#took, this.lose);
   }
 
   readonly #took = (result: ReadableStreamReadResult<Uint8Array>): void => {
@@ -264,7 +260,7 @@ export class StreamGuard implements Guard {
     this.#call.attempt.settle(error ? { outcome: 'failed', error } : { outcome: 'complete' });
   }
 
-  readonly #lost = (error: unknown): void => {
+  readonly lose = (error: unknown): void => {
     const silentMs = this.#isEventStream ? 0 : this.#clocks.silentMs;
     const code = this.#watch?.hasBegun ? 'TIMEOUT_IDLE' : 'TIMEOUT_FIRST_TOKEN';
     const progress = this.#watch?.progress() ?? NOTHING_YET;
